@@ -1,0 +1,1 @@
+"""A reproducible benchmark of variational autoencoders on MNIST, by latent dimension."""

@@ -1,0 +1,107 @@
+"""The parameters of the benchmark: `params.yaml`, checked once."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vaebench.pipeline.stage import StageError
+
+PARAMS_FILE = Path("params.yaml")
+
+# The description is what an error message says is allowed.
+Seed = Annotated[int, Field(ge=0, lt=2**31, description="an integer from 0 to 2147483647")]
+LatentDim = Annotated[int, Field(ge=1, le=512, description="an integer from 1 to 512")]
+Epochs = Annotated[int, Field(ge=1, le=10_000, description="an integer from 1 to 10000")]
+BatchSize = Annotated[int, Field(ge=1, le=65_536, description="an integer from 1 to 65536")]
+LearningRate = Annotated[float, Field(gt=0, le=1, description="a number above 0, up to 1")]
+Samples = Annotated[int, Field(ge=64, le=1_000_000, description="an integer from 64 to 1000000")]
+Resamples = Annotated[int, Field(ge=10, le=100_000, description="an integer from 10 to 100000")]
+DatasetName = Literal["mnist", "digits"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class DataParams(_Section):
+    """Which images everything is trained and scored on."""
+
+    dataset: DatasetName = Field(description="mnist or digits")
+
+
+class ClassifierParams(_Section):
+    """How the digit classifier is trained."""
+
+    epochs: Epochs
+    batch_size: BatchSize
+    learning_rate: LearningRate  # peak of the one-cycle schedule
+
+
+class VaeParams(_Section):
+    """How each variational autoencoder is trained."""
+
+    epochs: Epochs
+    batch_size: BatchSize
+    learning_rate: LearningRate
+
+
+class EvaluateParams(_Section):
+    """How many draws stand behind the scores."""
+
+    samples: Samples  # images decoded from N(0, I)
+    bootstrap: Resamples  # resamples behind a 95 % interval
+
+
+class Params(_Section):
+    """All of `params.yaml`. There are no defaults here: the file holds them."""
+
+    seed: Seed
+    latent_dim: LatentDim  # the model under study
+    data: DataParams
+    classifier: ClassifierParams
+    vae: VaeParams
+    evaluate: EvaluateParams
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and check the parameter file.
+
+    Raises:
+        StageError: the file is missing or not YAML, or a key is unknown, missing, of the wrong type or out of
+            range; the message names the key and what is allowed.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StageError(f"{path}: cannot be read ({error.strerror}); run from the repository root") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise StageError(f"{path}: is not valid YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(content, dict):
+        raise StageError(f"{path}: must hold the keys {_keys(Params)}")
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise StageError(f"{path}: {_explain(error)}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    """Say of the first problem which key it is and what is allowed."""
+    problem = error.errors()[0]
+    *parents, last = (str(part) for part in problem["loc"])
+    key = ".".join([*parents, last])
+    section: Any = Params
+    for parent in parents:
+        section = section.model_fields[parent].annotation
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key}; allowed here: {_keys(section)}"
+    field = section.model_fields[last]
+    allowed = field.description or f"a section with the keys {_keys(field.annotation)}"
+    if problem["type"] == "missing":
+        return f"{key} is missing; it must be {allowed}"
+    return f"{key} must be {allowed}, got {problem['input']!r}"
+
+
+def _keys(section: type[BaseModel]) -> str:
+    return ", ".join(section.model_fields)
