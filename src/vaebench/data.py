@@ -1,17 +1,13 @@
 """The data set: one verified file that every later stage reads, whatever it was made from."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-# One key: safetensors writes several metadata keys in random order, and equal data must give equal bytes.
-METADATA_KEY = "vaebench"
+from vaebench.tensors import load_tensors, save_tensors
 
 
 @dataclass(frozen=True)
@@ -46,19 +42,17 @@ def save_dataset(path: Path, name: str, arrays: dict[str, Tensor]) -> None:
     digest = hashlib.sha256()
     for key in sorted(arrays):
         digest.update(arrays[key].numpy().tobytes())
-    metadata = json.dumps({"name": name, "digest": digest.hexdigest()[:16]})
-    save_file(arrays, path, metadata={METADATA_KEY: metadata})
+    save_tensors(path, arrays, {"name": name, "digest": digest.hexdigest()[:16]})
 
 
 def load_dataset(path: Path) -> Dataset:
     """Read a data set that `save_dataset` wrote, as tensors on the CPU."""
-    with safe_open(path, framework="pt") as file:
-        about = json.loads(file.metadata()[METADATA_KEY])
-        splits = [
-            Images(
-                images=file.get_tensor(f"{split}_images").unsqueeze(1).to(torch.float32).div_(255),
-                labels=file.get_tensor(f"{split}_labels").to(torch.int64),
-            )
-            for split in ("train", "test")
-        ]
-    return Dataset(about["name"], about["digest"], train=splits[0], test=splits[1])
+    arrays, about = load_tensors(path)
+    train, test = (
+        Images(
+            images=arrays[f"{split}_images"].unsqueeze(1).to(torch.float32).div_(255),
+            labels=arrays[f"{split}_labels"].to(torch.int64),
+        )
+        for split in ("train", "test")
+    )
+    return Dataset(about["name"], about["digest"], train, test)

@@ -75,7 +75,9 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise StageError(f"{path}: cannot be read ({error.strerror}); run from the repository root") from error
+        raise StageError(
+            f"{path}: cannot be read ({error.strerror}); run from the repository root"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise StageError(f"{path}: is not valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict):

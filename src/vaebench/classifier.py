@@ -1,0 +1,145 @@
+"""The digit classifier that reads generated images: a small convolutional network and its training."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from vaebench.data import Images
+from vaebench.device import Workers
+from vaebench.gradients import BatchGradients, epoch_means
+from vaebench.tensors import build_model, load_tensors, save_tensors
+
+SHIFT = 2  # pixels a training image is moved at most, in each direction
+WEIGHT_DECAY = 0.01
+
+
+class Classifier(nn.Module):
+    """Four convolutions with pooling between them, then two linear layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 32, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2),  # to 14×14
+            nn.Conv2d(32, 64, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(64, 64, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2),  # to 7×7
+            nn.Conv2d(64, 128, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2),  # to 3×3
+            nn.Flatten(),
+            nn.Linear(128 * 3 * 3, 128),
+            nn.ReLU(inplace=True),
+            nn.Linear(128, 10),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits of `images` (B, 1, 28, 28), float32 in [0, 1]: (B, 10)."""
+        logits: Tensor = self.layers(images)
+        return logits
+
+
+def build_classifier(seed: int) -> Classifier:
+    """Return a classifier with PyTorch's default initial weights, drawn from `seed`."""
+    return build_model(Classifier, seed)
+
+
+def save_classifier(path: Path, classifier: Classifier) -> None:
+    """Write the weights."""
+    save_tensors(path, classifier.state_dict(), {"model": "classifier"})
+
+
+def load_classifier(path: Path, device: torch.device) -> Classifier:
+    """Rebuild the classifier that `save_classifier` wrote, in evaluation mode."""
+    weights, _ = load_tensors(path)
+    classifier = build_classifier(seed=0)
+    classifier.load_state_dict(weights)
+    return classifier.to(device).eval()
+
+
+@dataclass(frozen=True)
+class ClassifierEpoch:
+    """What one pass over the training images left."""
+
+    number: int  # from 1
+    loss: float  # cross-entropy in nats, mean over the epoch's (shifted) images
+
+
+def cross_entropy(classifier: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Return each image's cross-entropy in nats: (B, 1)."""
+    return functional.cross_entropy(classifier(images), labels, reduction="none").unsqueeze(1)
+
+
+def train_classifier(
+    classifier: Classifier,
+    train: Images,
+    *,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+    workers: Workers,
+) -> Iterator[ClassifierEpoch]:
+    """Train `classifier` in place on randomly shifted digits, one epoch at each step of the iterator.
+
+    Args:
+        classifier: the model, on the device of `workers`.
+        train: digits to learn.
+        epochs: passes over `train`.
+        batch_size: images a step; the last batch of an epoch may be smaller.
+        learning_rate: AdamW's, at the peak of a one-cycle schedule (Smith & Topin, Super-Convergence, 2018).
+        seed: of the order of the images and of their shifts.
+        workers: who computes.
+
+    Raises:
+        FloatingPointError: the loss is NaN or infinite; the message says in which epoch.
+    """
+    generator = Generator().manual_seed(seed)
+    device = workers.device
+    images, labels = train.images.to(device), train.labels.to(device)
+    gradients = BatchGradients(classifier, cross_entropy, workers)
+    optimizer = torch.optim.AdamW(
+        classifier.parameters(), lr=learning_rate, weight_decay=WEIGHT_DECAY, fused=True
+    )
+    total = epochs * math.ceil(len(train) / batch_size) + 1  # the schedule steps once past the last batch
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=learning_rate, total_steps=total)
+    for number in range(1, epochs + 1):
+        order = torch.randperm(len(train), generator=generator).to(device)
+        offsets = torch.randint(0, 2 * SHIFT + 1, (len(train), 2), generator=generator).to(device)
+
+        def steps(order: Tensor = order, offsets: Tensor = offsets) -> Iterator[Tensor]:
+            for index, batch_offsets in zip(order.split(batch_size), offsets.split(batch_size), strict=True):
+                yield gradients(shift(images[index], batch_offsets), labels[index])
+                optimizer.step()
+                schedule.step()
+
+        yield ClassifierEpoch(number, float(epoch_means(steps(), len(train), number)))
+
+
+def shift(images: Tensor, offsets: Tensor) -> Tensor:
+    """Move each image by `offsets` − SHIFT pixels, filling with black.
+
+    Args:
+        images: (B, 1, 28, 28).
+        offsets: (B, 2), int64 in 0..2·SHIFT: rows up, columns left.
+    """
+    height, width = images.shape[2:]
+    padded = functional.pad(images.squeeze(1), (SHIFT, SHIFT, SHIFT, SHIFT))
+    rows = offsets[:, 0, None] + torch.arange(height, device=images.device)
+    columns = offsets[:, 1, None] + torch.arange(width, device=images.device)
+    image = torch.arange(len(images), device=images.device)[:, None, None]
+    return padded[image, rows[:, :, None], columns[:, None, :]].unsqueeze(1)
+
+
+def class_probabilities(classifier: Classifier, images: Tensor, workers: Workers) -> Tensor:
+    """Return p(y|x) of each of the `images` (N, 1, 28, 28): (N, 10), float64, on the CPU."""
+    logits = torch.cat(workers.infer(classifier, images))
+    return logits.double().softmax(dim=1)

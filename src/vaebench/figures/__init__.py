@@ -1,0 +1,26 @@
+"""The pictures of the report, drawn from saved arrays: no network and no randomness here.
+
+Every drawing function returns a `matplotlib.figure.Figure`; pyplot and its global state are not used.
+"""
+
+from vaebench.figures.curves import benchmark_curves, loss_curves
+from vaebench.figures.distributions import label_distributions
+from vaebench.figures.images import interpolations, prior_samples, reconstructions
+from vaebench.figures.latent import latent_scatter
+from vaebench.figures.matrix import confusion
+from vaebench.figures.png import save
+from vaebench.figures.record import Pictures, load_pictures
+
+__all__ = [
+    "Pictures",
+    "benchmark_curves",
+    "confusion",
+    "interpolations",
+    "label_distributions",
+    "latent_scatter",
+    "load_pictures",
+    "loss_curves",
+    "prior_samples",
+    "reconstructions",
+    "save",
+]

@@ -1,0 +1,165 @@
+"""Losses over training: one model, or every latent dimension together."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from vaebench.figures.style import (
+    FAINT,
+    HEADER,
+    INK,
+    MARGIN,
+    SOFT,
+    WIDTH,
+    house_style,
+    new_figure,
+    place,
+    with_dimension,
+)
+
+# column -> (name, unit, colour)
+_LOSSES = {
+    "combined_loss": ("combined", "error + divergence", INK),
+    "reconstruction_loss": ("reconstruction", "squared error, summed over pixels", "#2166ac"),
+    "kl_loss": ("KL divergence", "nats", "#bf5312"),
+}
+_MARKED_EPOCHS = 20  # up to here each epoch has its dot; beyond, dots would hide the line
+
+
+@house_style()
+def loss_curves(curve: pd.DataFrame, latent_dim: int) -> Figure:
+    """Draw the three losses of one model, on training and on test digits.
+
+    Args:
+        curve: one row an epoch: `epoch`, `combined_loss`, `reconstruction_loss` and `kl_loss`, and the three
+            losses with the prefix `test_`.
+        latent_dim: the model's latent dimension.
+    """
+    width, height = 618, 384
+    figure = new_figure(
+        WIDTH,
+        HEADER + height + 80,
+        with_dimension("Loss over training", latent_dim),
+        "Mean per image. The combined loss is the sum of the other two.",
+    )
+    axes = place(figure, MARGIN + 52, HEADER + 24, width, height)
+    for column, (_, _, colour) in _LOSSES.items():
+        _line(axes, curve["epoch"], curve[column], colour)
+        axes.plot(curve["epoch"], curve[f"test_{column}"], "--", linewidth=1.7, color=colour)
+    _frame(axes, "loss per image")
+    axes.set_ylim(bottom=0)
+
+    last = curve.iloc[-1]
+    heights = _apart([last[column] for column in _LOSSES], _data_height(axes, 44))
+    for (column, (name, unit, colour)), at in zip(_LOSSES.items(), heights, strict=True):
+        end = (last["epoch"], last[column])
+        _label(axes, end, at, f"{name} {last[column]:.1f} (test {last[f'test_{column}']:.1f})\n", colour)
+        _label(axes, end, at, f"\n{unit}", SOFT)
+    axes.legend(
+        handles=[
+            Line2D([], [], color=SOFT, label="training digits"),
+            Line2D([], [], color=SOFT, linestyle="--", label="test digits"),
+        ],
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        borderaxespad=0,
+        ncols=2,
+    )
+    return figure
+
+
+@house_style()
+def benchmark_curves(curves: Mapping[int, pd.DataFrame]) -> Figure:
+    """Draw the training losses of every latent dimension: a panel a loss, a line a dimension.
+
+    Args:
+        curves: for each latent dimension, what `loss_curves` takes.
+    """
+    width, height, stride = 236, 330, 322
+    figure = new_figure(
+        WIDTH,
+        HEADER + height + 104,
+        "Loss over training, by latent dimension",
+        "Mean per training image. The number at the end of each line is the latent dimension.",
+    )
+    dimensions = sorted(curves)
+    for panel, (column, (name, unit, _)) in enumerate(_LOSSES.items()):
+        axes = place(figure, MARGIN + 36 + panel * stride, HEADER + 48, width, height)
+        for dimension, colour in zip(dimensions, _shades(len(dimensions)), strict=True):
+            _line(axes, curves[dimension]["epoch"], curves[dimension][column], colour)
+        _frame(axes, "")
+        axes.text(0, 1.09, name, transform=axes.transAxes, va="bottom")
+        axes.text(0, 1.03, unit, transform=axes.transAxes, va="bottom", color=SOFT, size=10)
+        ends = [curves[dimension].iloc[-1] for dimension in dimensions]
+        heights = _apart([end[column] for end in ends], _data_height(axes, 17))
+        for dimension, colour, end, at in zip(dimensions, _shades(len(ends)), ends, heights, strict=True):
+            _label(axes, (end["epoch"], end[column]), at, str(dimension), colour)
+    return figure
+
+
+def _line(axes: Axes, epochs: pd.Series, losses: pd.Series, colour: str) -> None:
+    marker = "o" if len(epochs) <= _MARKED_EPOCHS else ""
+    axes.plot(epochs, losses, marker=marker, markersize=3.2, linewidth=1.7, color=colour)
+
+
+def _frame(axes: Axes, ylabel: str) -> None:
+    axes.set(xlabel="epoch", ylabel=ylabel)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
+    axes.grid(axis="y")
+    axes.tick_params(axis="y", length=0)
+
+
+def _label(axes: Axes, end: tuple[float, float], at: float, text: str, colour: str) -> None:
+    """Write `text` right of the panel at height `at`, tied to the `end` of its line."""
+    axes.annotate(
+        text,
+        end,
+        xytext=(1.035, at),
+        textcoords=axes.get_yaxis_transform(),
+        va="center",
+        color=colour,
+        annotation_clip=False,
+        arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.8, "shrinkA": 1, "shrinkB": 4},
+    )
+
+
+def _data_height(axes: Axes, pixels: float) -> float:
+    """Return how much of the vertical axis `pixels` take."""
+    low, high = axes.get_ylim()
+    return float((high - low) * pixels / axes.bbox.height)
+
+
+def _apart(values: Sequence[float], gap: float) -> list[float]:
+    """Move `values` as little as needed for each to lie at least `gap` from the next, in the same order."""
+    # Values that would touch are pooled into one evenly spaced block around their mean.
+    order = sorted(range(len(values)), key=values.__getitem__)
+    blocks: list[list[int]] = []
+    for index in order:
+        blocks.append([index])
+        while len(blocks) > 1 and _bottom(blocks[-1], values, gap) - _top(blocks[-2], values, gap) < gap:
+            blocks[-2:] = [blocks[-2] + blocks[-1]]
+    moved = [0.0] * len(values)
+    for block in blocks:
+        for place_in_block, index in enumerate(block):
+            moved[index] = _bottom(block, values, gap) + place_in_block * gap
+    return moved
+
+
+def _bottom(block: list[int], values: Sequence[float], gap: float) -> float:
+    return sum(values[index] for index in block) / len(block) - (len(block) - 1) / 2 * gap
+
+
+def _top(block: list[int], values: Sequence[float], gap: float) -> float:
+    return _bottom(block, values, gap) + (len(block) - 1) * gap
+
+
+def _shades(count: int) -> list[str]:
+    """Return `count` colours from light to dark; the lightest is still legible on white."""
+    viridis = matplotlib.colormaps["viridis"]
+    return [to_hex(viridis(0.78 * (1 - index / max(count - 1, 1)))) for index in range(count)]

@@ -1,0 +1,184 @@
+"""Where the test digits lie in the latent space."""
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba_array
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle
+from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
+
+from vaebench.figures.record import Pictures
+from vaebench.figures.style import (
+    DIGIT_COLOURS,
+    HEADER,
+    INK,
+    MARGIN,
+    SOFT,
+    WIDTH,
+    house_style,
+    new_figure,
+    place,
+    with_dimension,
+)
+
+_NAMES = ("z₁", "z₂", "z₃")
+_SQUARE = 680  # pixels, the side of a plane
+_PRIOR_RADIUS = float(np.sqrt(-2 * np.log(0.05)))  # holds 95 % of a standard normal in the plane
+
+
+@house_style()
+def latent_scatter(arrays: Pictures, latent_dim: int) -> Figure:
+    """Draw the posterior means of the test digits, coloured by digit.
+
+    One dimension is drawn as histograms, two as a plane, three as the space and its planes, more as their 2-D
+    PCA projection.
+    """
+    drawings = {1: _line, 2: _plane, 3: _space}
+    return drawings.get(latent_dim, _projection)(arrays, latent_dim)
+
+
+def _line(arrays: Pictures, latent_dim: int) -> Figure:
+    width, height = WIDTH - 2 * MARGIN - 60, 520
+    figure = new_figure(
+        WIDTH,
+        HEADER + height + 64,
+        with_dimension("Latent space", latent_dim),
+        f"{_count(arrays)}: a histogram a digit, each scaled to its own peak. Dashed: the prior N(0, 1).",
+    )
+    axes = place(figure, MARGIN + 50, HEADER, width, height)
+    z = arrays.latent[:, 0].astype(np.float64)
+    edges = np.histogram_bin_edges(z, bins=80)
+    rows = [(str(digit), z[arrays.labels == digit], DIGIT_COLOURS[digit]) for digit in range(10)]
+    for level, (_, values, colour) in enumerate([*rows, ("all", z, "#bdbdbd")]):
+        counts = np.histogram(values, bins=edges)[0]
+        heights = 0.9 * counts / max(counts.max(), 1)
+        axes.stairs(level - heights, edges, baseline=level, fill=True, color=colour)
+        axes.axhline(level, color=colour, linewidth=0.8)
+    grid = np.linspace(edges[0], edges[-1], 300)
+    density = np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi)
+    peak = np.histogram(z, bins=edges, density=True)[0].max()
+    axes.plot(grid, 10 - 0.9 * density / peak, "--", color=INK, linewidth=1.3)
+    axes.set(xlabel=_NAMES[0], ylabel="digit", xlim=(edges[0], edges[-1]), ylim=(10.1, -1))
+    axes.set_yticks(range(11), [name for name, _, _ in rows] + ["all"])
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    return figure
+
+
+def _plane(arrays: Pictures, latent_dim: int) -> Figure:
+    figure, axes = _square(
+        with_dimension("Latent space", latent_dim),
+        f"{_count(arrays)}. The circle holds 95% of the prior N(0, I).",
+    )
+    _points(axes, arrays, 0, 1, size=7)
+    axes.add_patch(Circle((0, 0), _PRIOR_RADIUS, fill=False, edgecolor=SOFT, linestyle="--", linewidth=1))
+    axes.set(xlabel=_NAMES[0], ylabel=_NAMES[1])
+    _name_medians(axes, arrays)
+    _legend(figure, arrays, MARGIN + 60 + _SQUARE + 10)
+    return figure
+
+
+def _projection(arrays: Pictures, latent_dim: int) -> Figure:
+    shares = arrays.explained_variance
+    figure, axes = _square(
+        with_dimension("Latent space, 2-D PCA projection", latent_dim),
+        f"{_count(arrays)}. The plane shows {shares[:2].sum():.0%} of their variance.",
+    )
+    _points(axes, arrays, 0, 1, size=7)
+    axes.set(
+        xlabel=f"principal component 1 ({shares[0]:.0%} of the variance)",
+        ylabel=f"principal component 2 ({shares[1]:.0%} of the variance)",
+    )
+    _name_medians(axes, arrays)
+    _legend(figure, arrays, MARGIN + 60 + _SQUARE + 10)
+    return figure
+
+
+def _space(arrays: Pictures, latent_dim: int) -> Figure:
+    small, gap = 186, 46
+    figure = new_figure(
+        WIDTH,
+        HEADER + 3 * (small + gap) + 12,
+        with_dimension("Latent space", latent_dim),
+        f"{_count(arrays)}: the space from one side, and its three planes.",
+    )
+    # mplot3d has no type information.
+    space: Any = place(figure, -10, HEADER + 10, 660, 660, projection="3d", computed_zorder=False)
+    x, y, z = arrays.latent.T
+    space.scatter(x, y, z, c=_colours(arrays), s=6, alpha=0.55, linewidths=0, depthshade=False)
+    space.set(xlabel=_NAMES[0], ylabel=_NAMES[1], zlabel=_NAMES[2])
+    space.view_init(elev=22, azim=-58)
+    space.set_box_aspect(None, zoom=0.92)
+    for axis in (space.xaxis, space.yaxis, space.zaxis):
+        axis.set_pane_color("white")
+    for row, (first, second) in enumerate([(0, 1), (0, 2), (1, 2)]):
+        axes = place(figure, 706, HEADER + row * (small + gap), small, small)
+        axes.set_aspect("equal", adjustable="datalim")
+        _points(axes, arrays, first, second, size=1.5)
+        axes.set_xlabel(_NAMES[first], labelpad=1)
+        axes.set_ylabel(_NAMES[second], labelpad=1)
+    _legend(figure, arrays, WIDTH - 80)
+    return figure
+
+
+def _square(title: str, note: str) -> tuple[Figure, Axes]:
+    figure = new_figure(MARGIN + 60 + _SQUARE + 90, HEADER + _SQUARE + 64, title, note)
+    axes = place(figure, MARGIN + 60, HEADER + 4, _SQUARE, _SQUARE)
+    axes.set_aspect("equal", adjustable="datalim")
+    return figure, axes
+
+
+def _points(axes: Axes, arrays: Pictures, first: int, second: int, size: float) -> None:
+    # In the order of the test set: drawn digit by digit, the last would cover the others.
+    x, y = arrays.latent[:, first], arrays.latent[:, second]
+    axes.scatter(x, y, c=_colours(arrays), s=size, alpha=0.5, linewidths=0)
+
+
+def _name_medians(axes: Axes, arrays: Pictures) -> None:
+    digits = np.unique(arrays.labels)
+    medians = np.array([np.median(arrays.latent[arrays.labels == digit], axis=0) for digit in digits])
+    axes.autoscale_view()
+    axes.apply_aspect()
+    halo = [withStroke(linewidth=4, foreground="white")]
+    pixels = _apart(axes.transData.transform(medians), 26)
+    for digit, (x, y) in zip(digits, axes.transData.inverted().transform(pixels), strict=True):
+        axes.text(x, y, str(digit), size=15, weight="bold", ha="center", va="center", path_effects=halo)
+
+
+def _apart(points: NDArray[np.float64], distance: float) -> NDArray[np.float64]:
+    """Push points that lie closer than `distance` away from each other."""
+    moved = points.copy()
+    for _ in range(100):
+        for first, second in combinations(range(len(moved)), 2):
+            between = moved[second] - moved[first]
+            length = float(np.hypot(*between))
+            if length < distance:
+                # Points in one place part at an angle of their own, or they would stay on one line.
+                away = between / length if length > 0 else np.array([np.cos(second), np.sin(second)])
+                moved[first] -= away * (distance - length) / 2
+                moved[second] += away * (distance - length) / 2
+    return moved
+
+
+def _legend(figure: Figure, arrays: Pictures, left: float) -> None:
+    dots = [
+        Line2D([], [], marker="o", linestyle="", markersize=7, color=DIGIT_COLOURS[digit], label=str(digit))
+        for digit in np.unique(arrays.labels)
+    ]
+    width, height = figure.bbox.size
+    figure.legend(
+        handles=dots, title="digit", loc="upper left", bbox_to_anchor=(left / width, 1 - HEADER / height)
+    )
+
+
+def _colours(arrays: Pictures) -> NDArray[np.float64]:
+    return to_rgba_array(DIGIT_COLOURS)[arrays.labels]
+
+
+def _count(arrays: Pictures) -> str:
+    return f"Posterior means of {len(arrays.labels):,} test digits"

@@ -1,0 +1,41 @@
+"""Where each stage writes and the next ones read, from the repository root; `dvc.yaml` says the same."""
+
+from pathlib import Path
+
+DATASET = Path("data/dataset.safetensors")
+
+CLASSIFIER = Path("models/classifier.safetensors")
+CLASSIFIER_METRICS = Path("metrics/classifier.json")
+
+REPORT = Path("metrics/report.csv")  # the reference report's table, typed in from the report
+BENCHMARK_CSV = Path("metrics/benchmark.csv")
+BENCHMARK_MD = Path("metrics/benchmark.md")
+MODEL_METRICS = Path("metrics/model.json")
+
+BENCHMARK_PLOTS = Path("plots/benchmark")
+MODEL_PLOTS = Path("plots/model")
+
+
+def vae_weights(latent_dim: int) -> Path:
+    """The trained model."""
+    return Path(f"models/vae/d{latent_dim}.safetensors")
+
+
+def curve(latent_dim: int) -> Path:
+    """The losses of every training epoch."""
+    return Path(f"metrics/training/d{latent_dim}.csv")
+
+
+def training(latent_dim: int) -> Path:
+    """The key statistics of the training."""
+    return Path(f"metrics/training/d{latent_dim}.json")
+
+
+def evaluation(latent_dim: int) -> Path:
+    """The scores of the trained model."""
+    return Path(f"metrics/evaluation/d{latent_dim}.json")
+
+
+def pictures(latent_dim: int) -> Path:
+    """The arrays that pictures are drawn from."""
+    return Path(f"data/pictures/d{latent_dim}.npz")

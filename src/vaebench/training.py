@@ -1,0 +1,71 @@
+"""The report's training recipe: Adam at a constant rate, one record an epoch."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from vaebench.device import Workers
+from vaebench.gradients import BatchGradients, epoch_means
+from vaebench.losses import Losses, loss_terms, mean_losses
+from vaebench.vae import VAE
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the training images left."""
+
+    number: int  # from 1
+    train: Losses  # over the epoch's batches, while the weights changed
+    test: Losses  # after the epoch, over the whole test set
+    seconds: float  # training alone
+
+
+def train_vae(
+    vae: VAE,
+    train: Tensor,
+    test: Tensor,
+    *,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+    workers: Workers,
+) -> Iterator[Epoch]:
+    """Train `vae` in place, one epoch at each step of the iterator.
+
+    Args:
+        vae: the model, on the device of `workers`.
+        train: images to learn, (N, 1, 28, 28), float32 in [0, 1].
+        test: images to score after each epoch, likewise.
+        epochs: passes over `train`.
+        batch_size: images a step; the last batch of an epoch may be smaller.
+        learning_rate: Adam's.
+        seed: of the order of the images and of the noise.
+        workers: who computes.
+
+    Raises:
+        FloatingPointError: the loss is NaN or infinite; the message says in which epoch.
+    """
+    generator = Generator().manual_seed(seed)
+    device = workers.device
+    images = train.to(device)
+    gradients = BatchGradients(vae, loss_terms, workers)
+    optimizer = torch.optim.Adam(vae.parameters(), lr=learning_rate, fused=True)
+    for number in range(1, epochs + 1):
+        started = time.perf_counter()
+        order = torch.randperm(len(images), generator=generator).to(device)
+        noise = torch.randn(len(images), vae.latent_dim, generator=generator).to(device)
+
+        def steps(order: Tensor = order, noise: Tensor = noise) -> Iterator[Tensor]:
+            for index, batch_noise in zip(order.split(batch_size), noise.split(batch_size), strict=True):
+                yield gradients(images[index], batch_noise)
+                optimizer.step()
+
+        means = epoch_means(steps(), len(images), number)
+        seconds = time.perf_counter() - started
+        # The same noise after every epoch: the curve moves by what was learnt alone.
+        test_losses = mean_losses(vae, test, Generator().manual_seed(seed), workers)
+        yield Epoch(number, Losses(*means.tolist()), test_losses, seconds)

@@ -1,0 +1,85 @@
+"""The report's convolutional variational autoencoder."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vaebench.tensors import build_model, load_tensors, save_tensors
+
+
+class Posterior(NamedTuple):
+    """The diagonal Gaussian q(z|x) of each image."""
+
+    mean: Tensor  # (B, latent_dim)
+    log_var: Tensor  # (B, latent_dim), natural logarithm of the variance
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """Return z = mean + σ · noise, where `noise` is drawn from N(0, I): (B, latent_dim)."""
+        return self.mean + torch.exp(0.5 * self.log_var) * noise
+
+
+class VAE(nn.Module):
+    """Four convolutions, two linear heads, and the mirror of it.
+
+    The filters and strides are the report's (and those of Foster, Generative Deep Learning, ch. 3).
+    """
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+        # In place: the backward pass of LeakyReLU needs its output alone.
+        self.encoder = nn.Sequential(
+            nn.Conv2d(1, 32, 3, stride=1, padding=1),
+            nn.LeakyReLU(inplace=True),
+            nn.Conv2d(32, 64, 3, stride=2, padding=1),  # to 14×14
+            nn.LeakyReLU(inplace=True),
+            nn.Conv2d(64, 64, 3, stride=2, padding=1),  # to 7×7
+            nn.LeakyReLU(inplace=True),
+            nn.Conv2d(64, 64, 3, stride=1, padding=1),
+            nn.LeakyReLU(inplace=True),
+            nn.Flatten(),
+        )
+        self.mean = nn.Linear(64 * 7 * 7, latent_dim)
+        self.log_var = nn.Linear(64 * 7 * 7, latent_dim)
+        self.decoder = nn.Sequential(
+            nn.Linear(latent_dim, 64 * 7 * 7),
+            nn.Unflatten(1, (64, 7, 7)),
+            nn.ConvTranspose2d(64, 64, 3, stride=1, padding=1),
+            nn.LeakyReLU(inplace=True),
+            nn.ConvTranspose2d(64, 64, 3, stride=2, padding=1, output_padding=1),  # to 14×14
+            nn.LeakyReLU(inplace=True),
+            nn.ConvTranspose2d(64, 32, 3, stride=2, padding=1, output_padding=1),  # to 28×28
+            nn.LeakyReLU(inplace=True),
+            nn.ConvTranspose2d(32, 1, 3, stride=1, padding=1),
+            nn.Sigmoid(),
+        )
+
+    def encode(self, images: Tensor) -> Posterior:
+        """Return q(z|x) of `images`: (B, 1, 28, 28), float32 in [0, 1]."""
+        features = self.encoder(images)
+        return Posterior(self.mean(features), self.log_var(features))
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Return the images of `latents` (B, latent_dim): (B, 1, 28, 28), float32 in [0, 1]."""
+        images: Tensor = self.decoder(latents)
+        return images
+
+
+def build_vae(latent_dim: int, seed: int) -> VAE:
+    """Return a VAE with PyTorch's default initial weights, drawn from `seed`."""
+    return build_model(lambda: VAE(latent_dim), seed)
+
+
+def save_vae(path: Path, vae: VAE) -> None:
+    """Write the weights and the configuration that rebuilds the model."""
+    save_tensors(path, vae.state_dict(), {"model": "vae", "latent_dim": vae.latent_dim})
+
+
+def load_vae(path: Path, device: torch.device) -> VAE:
+    """Rebuild the model that `save_vae` wrote, in evaluation mode."""
+    weights, about = load_tensors(path)
+    vae = build_vae(about["latent_dim"], seed=0)
+    vae.load_state_dict(weights)
+    return vae.to(device).eval()

@@ -1,0 +1,23 @@
+"""Stage 1: fetch the data set that every other stage reads."""
+
+from vaebench.pipeline import paths
+from vaebench.pipeline.files import whole_file
+from vaebench.pipeline.params import load_params
+from vaebench.pipeline.stage import run_stage
+
+
+def main() -> None:
+    """Fetch the digits that `data.dataset` names, verify them and write data/dataset.safetensors."""
+    name = load_params().data.dataset
+
+    # Imported here, so that --help and a mistake in params.yaml are answered without loading torch.
+    from vaebench.data import save_dataset
+    from vaebench.download import fetch_mnist, make_digits
+
+    arrays = fetch_mnist() if name == "mnist" else make_digits()
+    with whole_file(paths.DATASET) as temporary:
+        save_dataset(temporary, name, arrays)
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,71 @@
+"""Stage 3: train the VAE with one number of latent dimensions."""
+
+from typing import Annotated
+
+import typer
+
+from vaebench.pipeline import paths
+from vaebench.pipeline.files import whole_file, write_csv, write_json
+from vaebench.pipeline.params import load_params
+from vaebench.pipeline.stage import StageError, require, run_stage, say
+
+
+def main(
+    latent_dim: Annotated[int, typer.Option(min=1, max=512, help="Dimensions of the latent space.")],
+) -> None:
+    """Train one VAE; write its weights, the losses of every epoch and the training's key statistics."""
+    params = load_params()
+    dataset_file = require(paths.DATASET, "download")
+
+    from vaebench.data import load_dataset
+    from vaebench.device import Workers, select_device
+    from vaebench.pipeline.tracking import track
+    from vaebench.training import train_vae
+    from vaebench.vae import build_vae, save_vae
+
+    recipe = params.vae.model_dump()
+    dataset = load_dataset(dataset_file)
+    workers = Workers(select_device())
+    with track(
+        f"train_vae@{latent_dim}",
+        params={"seed": params.seed, "latent_dim": latent_dim, **recipe},
+        dataset=dataset,
+        device=workers.device.type,
+    ) as run:
+        vae = build_vae(latent_dim, params.seed).to(workers.device)
+        curve, seconds = [], 0.0
+        try:
+            for epoch in train_vae(
+                vae, dataset.train.images, dataset.test.images, **recipe, seed=params.seed, workers=workers
+            ):
+                losses = {**epoch.train.named(), **epoch.test.named("test_")}
+                curve.append({"epoch": epoch.number, **losses})
+                seconds += epoch.seconds
+                run.log_metrics(losses, step=epoch.number)
+                say(
+                    f"dimension {latent_dim}, epoch {epoch.number}/{params.vae.epochs}: "
+                    f"combined loss {epoch.train.combined_loss:.3f}, test {epoch.test.combined_loss:.3f}, "
+                    f"{len(dataset.train) / epoch.seconds:,.0f} images/s"
+                )
+        except FloatingPointError as error:
+            raise StageError(f"{error}; try a lower vae.learning_rate") from error
+        statistics = {
+            "training_seconds": seconds,
+            "images_per_second": len(dataset.train) * len(curve) / seconds,
+            "parameters": sum(parameter.numel() for parameter in vae.parameters()),
+        }
+
+        with whole_file(paths.vae_weights(latent_dim)) as temporary:
+            save_vae(temporary, vae)
+        write_csv(paths.curve(latent_dim), curve)
+        about = {"latent_dim": latent_dim, **recipe, "device": workers.device.type, **statistics}
+        write_json(paths.training(latent_dim), about)
+        run.log_metrics(statistics)
+        run.log_model(
+            paths.vae_weights(latent_dim), f"vae-d{latent_dim}", {"latent_dim": latent_dim, **recipe}
+        )
+        run.log_artifact(paths.curve(latent_dim))
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,383 @@
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from vaebench.pipeline.stage import StageError
+from vaebench.pipeline.tracking import DatasetInfo, track
+
+# MLflow 3.17 uses a loader strategy that SQLAlchemy 2.1 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+
+SOURCES = Path(__file__).parents[1] / "src"
+
+
+@pytest.fixture(scope="module")
+def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with MLflow's tables and nothing in them, which takes MLflow seconds to make."""
+    path = tmp_path_factory.mktemp("schema") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in os.environ:
+        if key.startswith(("DVC_", "MLFLOW_", "GIT_")):
+            monkeypatch.delenv(key)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+
+
+@pytest.fixture
+def empty_repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = tmp_path / "a repository"
+    (root / ".dvc").mkdir(parents=True)
+    (root / "params.yaml").write_text("seed: 0\n")
+    git(root, "init", "-q")
+    git(root, "add", "params.yaml")
+    git(root, "-c", "user.name=n", "-c", "user.email=e", "commit", "-q", "-m", "m")
+    monkeypatch.chdir(root)
+    return root
+
+
+@pytest.fixture
+def repo(empty_repo: Path, schema: Path) -> Path:
+    shutil.copy(schema, empty_repo / "mlflow.db")
+    return empty_repo
+
+
+def git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def open_client(root: Path) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
+
+
+def read_runs(root: Path) -> list[Run]:
+    """All runs of the experiment, the oldest first."""
+    client = open_client(root)
+    experiment = client.get_experiment_by_name("vaebench")
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"]))
+
+
+def parents(root: Path) -> list[Run]:
+    return [run for run in read_runs(root) if "mlflow.parentRunId" not in run.data.tags]
+
+
+def children(root: Path) -> list[Run]:
+    return [run for run in read_runs(root) if "mlflow.parentRunId" in run.data.tags]
+
+
+def statuses(runs: list[Run]) -> list[str]:
+    return [run.info.status for run in runs]
+
+
+def execute(stage: str) -> None:
+    with track(stage, params={}):
+        pass
+
+
+def test_importing_the_module_does_not_import_mlflow() -> None:
+    code = "import sys, vaebench.pipeline.tracking; sys.exit('mlflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(SOURCES)})
+
+
+def test_stage_is_a_child_of_its_execution(repo: Path) -> None:
+    with track("train_vae@5", params={"vae.epochs": 3, "data": "mnist"}, device="cuda"):
+        assert statuses(read_runs(repo)) == ["RUNNING", "RUNNING"]
+    [parent], [child] = parents(repo), children(repo)
+    commit = git(repo, "rev-parse", "HEAD")
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert (parent.info.run_name, child.info.run_name) == (f"repro {commit[:7]}", "train_vae@5")
+    assert statuses([parent, child]) == ["FINISHED", "FINISHED"]
+    assert child.data.params == {"vae.epochs": "3", "data": "mnist"}
+    assert child.data.tags["dvc.stage"] == "train_vae@5"
+    assert child.data.tags["device"] == "cuda"
+    assert child.data.tags["mlflow.source.name"] == sys.argv[0]
+    assert parent.data.tags["mlflow.source.name"] == "dvc.yaml"
+    for run in (parent, child):
+        assert run.data.tags["mlflow.source.git.commit"] == commit
+        assert run.data.tags["mlflow.user"]
+        assert "dvc.exp" not in run.data.tags
+
+
+def test_nothing_is_logged_into_the_default_experiment(repo: Path) -> None:
+    execute("prepare")
+    assert open_client(repo).search_runs(["0"]) == []
+
+
+def test_metrics_have_steps_and_the_headline_is_on_the_parent(repo: Path) -> None:
+    with track("aggregate", params={}) as run:
+        run.log_metrics({"loss": 2.0, "kl": 1.0}, step=1)
+        run.log_metrics({"loss": 1.0}, step=2)
+        run.log_headline({"d5/fid": 7.0})
+    [parent], [child] = parents(repo), children(repo)
+    history = open_client(repo).get_metric_history(child.info.run_id, "loss")
+    assert [(metric.step, metric.value) for metric in history] == [(1, 2.0), (2, 1.0)]
+    assert child.data.metrics == {"loss": 1.0, "kl": 1.0}
+    assert parent.data.metrics == {"d5/fid": 7.0}
+
+
+def test_data_set_is_recorded(repo: Path) -> None:
+    for stage in ("train_vae@2", "train_vae@3"):
+        with track(stage, params={}, dataset=DatasetInfo("digits", "0123456789abcdef", 1500, 297)):
+            pass
+    for child in children(repo):
+        assert child.inputs is not None
+        [used] = child.inputs.dataset_inputs
+        assert (used.dataset.name, used.dataset.digest) == ("digits", "0123456789abcdef")
+        assert json.loads(used.dataset.profile or "") == {
+            "num_rows": 1797,
+            "train_size": 1500,
+            "test_size": 297,
+        }
+
+
+def test_artifacts_are_under_the_repository(repo: Path) -> None:
+    (repo / "grid.png").write_bytes(b"png")
+    with track("evaluate@5", params={}) as run:
+        run.log_artifact(Path("grid.png"), "plots")
+    [child] = children(repo)
+    assert [file.path for file in open_client(repo).list_artifacts(child.info.run_id, "plots")] == [
+        "plots/grid.png"
+    ]
+    [stored] = (repo / "mlartifacts").rglob("grid.png")
+    assert stored.read_bytes() == b"png"
+
+
+def test_model_is_linked_to_its_run_and_comes_back_unchanged(repo: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "d5.safetensors"
+    weights.write_bytes(bytes(range(256)) * 100)
+    with track("train_vae@5", params={}) as run:
+        run.log_model(weights, "vae-d5", {"latent_dim": 5})
+    client = open_client(repo)
+    [child] = children(repo)
+    assert child.outputs is not None
+    [output] = child.outputs.model_outputs
+    model = client.get_logged_model(output.model_id)
+    assert (model.name, model.status, model.params) == ("vae-d5", "READY", {"latent_dim": "5"})
+    assert model.source_run_id == child.info.run_id
+    [file] = client.list_logged_model_artifacts(output.model_id)
+    assert file.path == weights.name
+    [stored] = (repo / "mlartifacts").rglob(weights.name)
+    assert stored.read_bytes() == weights.read_bytes()
+
+
+def test_stages_share_their_execution_and_a_second_one_is_new(repo: Path) -> None:
+    for stage in ("prepare", "train", "prepare", "train"):
+        execute(stage)
+    first, second = parents(repo)
+    expected = [first, first, second, second]
+    assert [run.data.tags["mlflow.parentRunId"] for run in children(repo)] == [
+        run.info.run_id for run in expected
+    ]
+
+
+def test_changed_parameters_are_another_execution(repo: Path) -> None:
+    execute("prepare")
+    (repo / "params.yaml").write_text("seed: 1\n")
+    execute("train")
+    assert len(parents(repo)) == 2
+
+
+def test_queued_experiment_has_its_own_parent(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    execute("prepare")
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", "abc")
+    monkeypatch.setenv("DVC_EXP_NAME", "wide-o'hara")
+    execute("train")
+    execute("evaluate")
+    _, experiment = parents(repo)
+    assert experiment.info.run_name == "wide-o'hara"
+    assert experiment.data.tags["vaebench.execution"] == "exp:abc:wide-o%27hara"
+    assert [run.data.tags.get("dvc.exp") for run in children(repo)] == [None, "wide-o'hara", "wide-o'hara"]
+    assert [run.data.tags["mlflow.parentRunId"] for run in children(repo)][1:] == [experiment.info.run_id] * 2
+
+
+def test_experiment_runs_in_a_clone_and_logs_to_the_main_repository(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone = tmp_path / "clone"
+    (clone / ".dvc").mkdir(parents=True)
+    monkeypatch.chdir(clone)
+    monkeypatch.setenv("DVC_ROOT", str(repo))
+    execute("prepare")
+    assert len(children(repo)) == 1
+    assert not (clone / "mlflow.db").exists()
+
+
+def test_root_without_a_repository_is_ignored(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (repo / "stages").mkdir()
+    monkeypatch.chdir(repo / "stages")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    execute("prepare")
+    assert len(children(repo)) == 1
+
+
+def test_works_without_git(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(repo / ".git")
+    execute("prepare")
+    monkeypatch.setenv("PATH", "")
+    execute("train")
+    [parent] = parents(repo)
+    assert parent.info.run_name == "repro"
+    assert "mlflow.source.git.commit" not in parent.data.tags
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(StageError("no data"), "FAILED"), (KeyboardInterrupt(), "KILLED")]
+)
+def test_error_is_recorded_and_goes_on(repo: Path, error: BaseException, status: str) -> None:
+    with pytest.raises(type(error)), track("train", params={}):
+        raise error
+    assert statuses(read_runs(repo)) == [status, status]
+    execute("other")
+    assert statuses(parents(repo)) == [status]
+    execute("train")
+    assert statuses(parents(repo)) == ["FINISHED"]
+    assert statuses(children(repo)) == [status, "FINISHED", "FINISHED"]
+
+
+def test_parent_runs_while_any_stage_runs(repo: Path) -> None:
+    with track("train_vae@2", params={}):
+        with track("train_vae@3", params={}):
+            pass
+        assert statuses(parents(repo)) == ["RUNNING"]
+    assert statuses(parents(repo)) == ["FINISHED"]
+    with track("evaluate@2", params={}):
+        assert statuses(parents(repo)) == ["RUNNING"]
+
+
+def test_what_a_kill_left_running_is_marked(repo: Path) -> None:
+    execute("prepare")
+    left_over = track("train", params={})
+    left_over.__enter__()
+    with track("train", params={}):
+        assert statuses(children(repo)) == ["FINISHED", "KILLED", "RUNNING"]
+    assert statuses(parents(repo)) == ["FINISHED"]
+
+
+def test_four_processes_open_a_new_store_at_once(empty_repo: Path) -> None:
+    code = (
+        "import sys; from vaebench.pipeline.tracking import track\nwith track(sys.argv[1], params={}): pass"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, f"train_vae@{dim}"],
+            env={**os.environ, "PYTHONPATH": str(SOURCES)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for dim in range(4)
+    ]
+    assert [process.communicate()[0] for process in processes] == [""] * 4
+    assert [process.returncode for process in processes] == [0] * 4
+    assert [run.info.status for run in parents(empty_repo)] == ["FINISHED"]
+    assert sorted(run.info.run_name for run in children(empty_repo)) == [
+        f"train_vae@{dim}" for dim in range(4)
+    ]
+    client = open_client(empty_repo)
+    assert sorted(found.name for found in client.search_experiments()) == ["Default", "vaebench"]
+    assert client.search_runs(["0"]) == []
+    assert sorted(path.name for path in empty_repo.iterdir() if path.name.startswith("ml")) == [
+        "mlflow.db",
+        "mlflow.db.lock",
+    ]
+
+
+def test_unreachable_server_stops_the_stage_before_it_starts(
+    empty_repo: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{port}")
+    with pytest.raises(StageError) as caught, track("train", params={}):
+        pytest.fail("the block must not start")
+    message = str(caught.value)
+    assert message.startswith(f"MLflow at http://127.0.0.1:{port} cannot be used (")
+    assert message.endswith("; start the server, or unset MLFLOW_TRACKING_URI to log to the local store")
+    assert "\n" not in message
+    assert "secret" not in message
+    assert capfd.readouterr() == ("", "")
+
+
+def test_local_store_that_cannot_be_opened_is_one_line(empty_repo: Path) -> None:
+    (empty_repo / "mlflow.db.lock").mkdir()
+    with pytest.raises(StageError, match=r"mlflow\.db cannot be used .*make it writable, or move it away"):
+        execute("train")
+
+
+class Tracker(BaseHTTPRequestHandler):
+    """As much of a tracking server as opening a run takes."""
+
+    def answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        name = self.path.partition("?")[0].rpartition("/2.0/mlflow/")[2]
+        info = {"run_id": "0" * 32, "run_uuid": "0" * 32, "experiment_id": "1", "status": "RUNNING"}
+        answers = {
+            "experiments/get-by-name": {"experiment": {"experiment_id": "1", "name": "vaebench"}},
+            "runs/create": {"run": {"info": info, "data": {}}},
+        }
+        body = json.dumps(answers.get(name, {})).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST = answer  # noqa: N815
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+@contextmanager
+def serve() -> Iterator[ThreadingHTTPServer]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Tracker)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_server_that_goes_away_costs_the_record_and_not_the_stage(
+    empty_repo: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with serve() as server:
+        uri = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        record = track("train", params={"epochs": 2})
+        run = record.__enter__()
+        run.log_metrics({"loss": 2.0}, step=1)
+        assert capfd.readouterr() == ("", "")
+    run.log_metrics({"loss": 1.0}, step=2)
+    run.log_artifact(Path("params.yaml"))
+    run.log_model(Path("params.yaml"), "vae", {})
+    run.log_headline({"loss": 1.0})
+    record.__exit__(None, None, None)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith(f"warning: MLflow at {uri} failed (")
+    assert err.endswith("; the stage goes on without its record\n")
+    assert err.count("\n") == 1
