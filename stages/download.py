@@ -11,12 +11,15 @@ def main() -> None:
     name = load_params().data.dataset
 
     # Imported here, so that --help and a mistake in params.yaml are answered without loading torch.
-    from vaebench.data import save_dataset
+    from vaebench.data import load_dataset, save_dataset
     from vaebench.download import fetch_mnist, make_digits
+    from vaebench.pipeline.tracking import track
 
-    arrays = fetch_mnist() if name == "mnist" else make_digits()
-    with whole_file(paths.DATASET) as temporary:
-        save_dataset(temporary, name, arrays)
+    with track("download", params={"dataset": name}) as run:
+        arrays = fetch_mnist() if name == "mnist" else make_digits()
+        with whole_file(paths.DATASET) as temporary:
+            save_dataset(temporary, name, arrays)
+        run.log_dataset(load_dataset(paths.DATASET))
 
 
 if __name__ == "__main__":

@@ -32,9 +32,9 @@ def main(
     with track(
         f"evaluate@{latent_dim}",
         params={"seed": params.seed, "latent_dim": latent_dim, **params.evaluate.model_dump()},
-        dataset=dataset,
         device=workers.device.type,
     ) as run:
+        run.log_dataset(dataset)
         evaluation = evaluate(
             load_vae(vae_file, workers.device),
             load_classifier(classifier_file, workers.device),

@@ -22,9 +22,9 @@ def main() -> None:
     with track(
         "train_classifier",
         params={"seed": params.seed, **params.classifier.model_dump()},
-        dataset=dataset,
         device=workers.device.type,
     ) as run:
+        run.log_dataset(dataset)
         classifier = build_classifier(params.seed).to(workers.device)
         recipe = params.classifier.model_dump()
         try:

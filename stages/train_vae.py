@@ -29,9 +29,9 @@ def main(
     with track(
         f"train_vae@{latent_dim}",
         params={"seed": params.seed, "latent_dim": latent_dim, **recipe},
-        dataset=dataset,
         device=workers.device.type,
     ) as run:
+        run.log_dataset(dataset)
         vae = build_vae(latent_dim, params.seed).to(workers.device)
         curve, seconds = [], 0.0
         try:

@@ -37,8 +37,8 @@ def benchmark_table(models: Iterable[dict[str, float]], report: pd.DataFrame) ->
     """Return one row a model, by rising dimension.
 
     Args:
-        models: what `train_vae` and `evaluate` wrote of each model, merged; it has `latent_dim` and every other
-            column that is not the report's.
+        models: what `train_vae` and `evaluate` wrote of each model, merged: `latent_dim` and every column
+            that is not the report's.
         report: the report's table: `latent_dim` and the losses.
 
     Returns:
@@ -51,25 +51,26 @@ def benchmark_table(models: Iterable[dict[str, float]], report: pd.DataFrame) ->
 
 def headline(table: pd.DataFrame, latent_dim: int) -> dict[str, float]:
     """Return the headline numbers of one model of the table."""
-    row = table.set_index("latent_dim").loc[latent_dim]
-    return {name: float(row[name]) for name in HEADLINE}
+    row = table.loc[table["latent_dim"] == latent_dim, list(HEADLINE)].iloc[0]
+    return {str(name): float(value) for name, value in row.items()}
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """Return the table for reading: the training set's losses beside the report's, and the inception score."""
+    """Return the table for reading: training losses beside the report's, and the scores."""
     header = ["latent dim"]
     for loss in ("KL", "reconstruction", "combined"):
         header += [loss, f"report's {loss}"]
     header += ["test combined", "inception score (95 %)", "reconstructions read right", "training"]
     lines = ["| " + " | ".join(header) + " |", "|" + "---:|" * len(header)]
     for row in table.to_dict("records"):
+        low, high = row["inception_score_low"], row["inception_score_high"]
         cells = [f"{row['latent_dim']}"]
         for loss in LOSSES:
             known = pd.notna(row[f"report_{loss}"])
             cells += [f"{row[loss]:.2f}", f"{row[f'report_{loss}']:.2f}" if known else "–"]
         cells += [
             f"{row['test_combined_loss']:.2f}",
-            f"{row['inception_score']:.2f} ({row['inception_score_low']:.2f}–{row['inception_score_high']:.2f})",
+            f"{row['inception_score']:.2f} ({low:.2f}–{high:.2f})",
             f"{row['reconstruction_accuracy']:.1%}",
             f"{row['training_seconds']:.0f} s",
         ]

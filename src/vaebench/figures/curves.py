@@ -30,6 +30,7 @@ _LOSSES = {
     "kl_loss": ("KL divergence", "nats", "#bf5312"),
 }
 _MARKED_EPOCHS = 20  # up to here each epoch has its dot; beyond, dots would hide the line
+_LABEL_LEFT = 1.035  # of the width of a panel
 
 
 @house_style()
@@ -56,11 +57,12 @@ def loss_curves(curve: pd.DataFrame, latent_dim: int) -> Figure:
     axes.set_ylim(bottom=0)
 
     last = curve.iloc[-1]
-    heights = _apart([last[column] for column in _LOSSES], _data_height(axes, 44))
+    line = _data_height(axes, 18)
+    heights = _apart([last[column] for column in _LOSSES], 2.4 * line)
     for (column, (name, unit, colour)), at in zip(_LOSSES.items(), heights, strict=True):
-        end = (last["epoch"], last[column])
-        _label(axes, end, at, f"{name} {last[column]:.1f} (test {last[f'test_{column}']:.1f})\n", colour)
-        _label(axes, end, at, f"\n{unit}", SOFT)
+        text = f"{name} {last[column]:.1f} (test {last[f'test_{column}']:.1f})"
+        _label(axes, (last["epoch"], last[column]), at, text, colour)
+        axes.text(_LABEL_LEFT, at - line, unit, transform=axes.get_yaxis_transform(), va="center", color=SOFT)
     axes.legend(
         handles=[
             Line2D([], [], color=SOFT, label="training digits"),
@@ -120,7 +122,7 @@ def _label(axes: Axes, end: tuple[float, float], at: float, text: str, colour: s
     axes.annotate(
         text,
         end,
-        xytext=(1.035, at),
+        xytext=(_LABEL_LEFT, at),
         textcoords=axes.get_yaxis_transform(),
         va="center",
         color=colour,

@@ -53,7 +53,7 @@ def label_distributions(arrays: Pictures, latent_dim: int) -> Figure:
         bars.set_xlabel(f"KL {divergences[sample]:.2f} nats", color=SOFT, fontsize=10)
 
     _heading(figure, 372, "p(y) of all samples")
-    marginal = place(figure, MARGIN + 56, 406, 610, 180)
+    marginal = place(figure, MARGIN + 56, 406, 660, 180)
     _bars(marginal, arrays.marginal)
     marginal.hlines(
         arrays.test_marginal,

@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from vaebench.figures.record import Pictures
-from vaebench.figures.style import HEADER, MARGIN, WIDTH, house_style, new_figure, place, with_dimension
+from vaebench.figures.style import HEADER, MARGIN, house_style, new_figure, place, with_dimension
 
 _PAPER, _LINE = 255, 222  # grey levels
-_TALLEST = 720  # pixels that a grid may be high
+_WIDEST, _TALLEST = 900, 720  # pixels of a grid
 
 
 @house_style()
@@ -22,7 +22,7 @@ def reconstructions(arrays: Pictures, latent_dim: int) -> Figure:
         "Test digits above their reconstructions, with their labels on top.",
         rows=["original", "reconstruction"],
         columns=[str(label) for label in arrays.original_labels],
-        left=112,
+        left=124,
     )
 
 
@@ -63,7 +63,7 @@ def _digit_grid(
     tile = _tile(grid)
     height, width = tile.shape
     # A whole number of screen pixels for each image pixel: any other scale makes some wider than others.
-    scale = max(1, min((WIDTH - left - MARGIN) // width, _TALLEST // height))
+    scale = max(1, min(_WIDEST // width, _TALLEST // height))
     top = HEADER + (22 if columns else 0)
     figure = new_figure(left + scale * width + MARGIN, top + scale * height + MARGIN, title, note)
     axes = place(figure, left, top, scale * width, scale * height, frameon=False)

@@ -28,6 +28,13 @@ from vaebench.figures.style import (
 
 _NAMES = ("z₁", "z₂", "z₃")
 _SQUARE = 680  # pixels, the side of a plane
+_NAME: dict[str, Any] = {
+    "size": 15,
+    "weight": "bold",
+    "ha": "center",
+    "va": "center",
+    "path_effects": [withStroke(linewidth=4, foreground="white")],
+}
 _PRIOR_RADIUS = float(np.sqrt(-2 * np.log(0.05)))  # holds 95 % of a standard normal in the plane
 
 
@@ -108,12 +115,14 @@ def _space(arrays: Pictures, latent_dim: int) -> Figure:
         f"{_count(arrays)}: the space from one side, and its three planes.",
     )
     # mplot3d has no type information.
-    space: Any = place(figure, -10, HEADER + 10, 660, 660, projection="3d", computed_zorder=False)
+    space: Any = place(figure, 0, HEADER - 10, 650, 650, projection="3d", computed_zorder=False)
     x, y, z = arrays.latent.T
     space.scatter(x, y, z, c=_colours(arrays), s=6, alpha=0.55, linewidths=0, depthshade=False)
     space.set(xlabel=_NAMES[0], ylabel=_NAMES[1], zlabel=_NAMES[2])
     space.view_init(elev=22, azim=-58)
-    space.set_box_aspect(None, zoom=0.92)
+    space.set_box_aspect((1, 1, 0.92), zoom=0.96)
+    for digit, median in _medians(arrays).items():
+        space.text(*median, str(digit), **_NAME)
     for axis in (space.xaxis, space.yaxis, space.zaxis):
         axis.set_pane_color("white")
     for row, (first, second) in enumerate([(0, 1), (0, 2), (1, 2)]):
@@ -140,14 +149,20 @@ def _points(axes: Axes, arrays: Pictures, first: int, second: int, size: float) 
 
 
 def _name_medians(axes: Axes, arrays: Pictures) -> None:
-    digits = np.unique(arrays.labels)
-    medians = np.array([np.median(arrays.latent[arrays.labels == digit], axis=0) for digit in digits])
+    medians = _medians(arrays)
+    # The scale is final only with the limits and the aspect.
     axes.autoscale_view()
     axes.apply_aspect()
-    halo = [withStroke(linewidth=4, foreground="white")]
-    pixels = _apart(axes.transData.transform(medians), 26)
-    for digit, (x, y) in zip(digits, axes.transData.inverted().transform(pixels), strict=True):
-        axes.text(x, y, str(digit), size=15, weight="bold", ha="center", va="center", path_effects=halo)
+    pixels = _apart(axes.transData.transform(list(medians.values())), 26)
+    for digit, (x, y) in zip(medians, axes.transData.inverted().transform(pixels), strict=True):
+        axes.text(x, y, str(digit), **_NAME)
+
+
+def _medians(arrays: Pictures) -> dict[int, NDArray[np.float64]]:
+    return {
+        int(digit): np.median(arrays.latent[arrays.labels == digit], axis=0).astype(np.float64)
+        for digit in np.unique(arrays.labels)
+    }
 
 
 def _apart(points: NDArray[np.float64], distance: float) -> NDArray[np.float64]:

@@ -24,5 +24,6 @@ def _reduced(picture: Image.Image) -> Image.Image:
     """Return the picture in greys or with a palette: a third of the bytes, and no difference to the eye."""
     red, green, blue = picture.split()
     if any(ImageChops.difference(red, other).getbbox() for other in (green, blue)):
-        return picture.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        # Median cut, the default, would shift the colours of the digits by more than the eye forgives.
+        return picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
     return red

@@ -18,10 +18,10 @@ INK = "#222222"
 SOFT = "#666666"  # what explains
 FAINT = "#d9d9d9"  # what only separates
 
-# Paul Tol's "muted" scheme, made for colour-blind readers, and a grey. Digits that are often confused (4, 7, 9;
-# 3, 5, 8) have the colours that lie furthest apart to a normal, a deuteranope and a protanope eye.
+# Paul Tol's "muted" scheme, made for colour-blind readers, and a black. Digits that are often confused, like
+# 4, 7, 9 and 3, 5, 8, have colours far apart to a normal, a deuteranope and a protanope eye.
 DIGIT_COLOURS = (
-    "#666666",
+    "#111111",
     "#cc6677",
     "#44aa99",
     "#882255",

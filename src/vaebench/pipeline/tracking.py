@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, Run
 
+    from vaebench.data import Dataset
+
 StageParams = Mapping[str, str | int | float]
 
 EXPERIMENT = "vaebench"
@@ -49,22 +51,11 @@ ENVIRONMENT = {
 }
 
 
-@dataclass(frozen=True)
-class DatasetInfo:
-    """The data set that a stage read."""
-
-    name: str
-    digest: str  # 16 hex digits
-    train_size: int
-    test_size: int
-
-
 @contextmanager
 def track(
     stage: str,
     *,
     params: StageParams,
-    dataset: DatasetInfo | None = None,
     device: str = "cpu",
 ) -> Iterator["StageRun"]:
     """Record the block as one run: finished, failed on an error, killed on Ctrl-C.
@@ -75,14 +66,13 @@ def track(
     Args:
         stage: the stage's name with its matrix item, such as `train_vae@5`.
         params: the parameters that the stage uses.
-        dataset: the data set that it reads.
         device: where it computes.
 
     Raises:
         StageError: the store cannot be opened. A store that fails later costs one warning and the rest of the
             record, never the stage.
     """
-    run = _open_run(stage, params, dataset, device)
+    run = _open_run(stage, params, device)
     status = "FAILED"
     try:
         yield run
@@ -110,6 +100,10 @@ class StageRun:
     def log_headline(self, metrics: Mapping[str, float]) -> None:
         """Record numbers that stand for the whole execution, on the parent run."""
         self._attempt(self._store.log_metrics, self._parent_id, metrics, None)
+
+    def log_dataset(self, dataset: "Dataset") -> None:
+        """Record which data set the stage read."""
+        self._attempt(self._store.log_dataset, self._run_id, dataset)
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Record a file, or a folder with all that it holds, in `folder` of the run's artifacts."""
@@ -154,6 +148,9 @@ class _Store:
         now = int(time.time() * 1000)
         entries = [Metric(key, float(value), now, step or 0) for key, value in metrics.items()]
         self.client.log_batch(run_id, metrics=entries, synchronous=True)
+
+    def log_dataset(self, run_id: str, dataset: "Dataset") -> None:
+        self.client.log_inputs(run_id, [_dataset_input(dataset)])
 
     def log_model(self, run_id: str, weights: Path, name: str, params: StageParams) -> None:
         from mlflow.entities import LoggedModelOutput
@@ -202,7 +199,7 @@ class _Execution:
     tags: dict[str, str]
 
 
-def _open_run(stage: str, params: StageParams, dataset: DatasetInfo | None, device: str) -> StageRun:
+def _open_run(stage: str, params: StageParams, device: str) -> StageRun:
     given = os.environ.get("MLFLOW_TRACKING_URI")
     root = _root()
     uri = given or f"sqlite:///{(root / 'mlflow.db').as_posix()}"
@@ -219,8 +216,6 @@ def _open_run(stage: str, params: StageParams, dataset: DatasetInfo | None, devi
             parent_id = store.open_parent(execution, stage)
             run_id = store.create_run(stage, tags | {PARENT_TAG: parent_id})
             store.client.log_batch(run_id, params=entries, synchronous=True)
-            if dataset is not None:
-                store.client.log_inputs(run_id, [_dataset_input(dataset)])
     except _failures() as error:
         remedy = (
             "start the server, or unset MLFLOW_TRACKING_URI to log to the local store"
@@ -265,10 +260,10 @@ def _execution(root: Path) -> _Execution:
     return _Execution(f"repro:{digest[:16]}", f"repro {commit[:7]}".strip(), tags)
 
 
-def _dataset_input(dataset: DatasetInfo) -> "DatasetInput":
+def _dataset_input(dataset: "Dataset") -> "DatasetInput":
     from mlflow.entities import Dataset, DatasetInput
 
-    sizes = {"train_size": dataset.train_size, "test_size": dataset.test_size}
+    sizes = {"train_size": len(dataset.train), "test_size": len(dataset.test)}
     profile = {"num_rows": sum(sizes.values()), **sizes}
     source = json.dumps({"uri": dataset.name})
     return DatasetInput(Dataset(dataset.name, dataset.digest, "local", source, profile=json.dumps(profile)))
@@ -293,7 +288,7 @@ def _failures() -> tuple[type[Exception], ...]:
 
 def _one_line(message: str) -> str:
     """Shorten to a line without the password that a URI may hold."""
-    return textwrap.shorten(re.sub(r"//[^/@\s]*@", "//", message), 300, placeholder=" ...")
+    return textwrap.shorten(re.sub(r"//[^/@\s]*@", "//", message), 500, placeholder=" ...")
 
 
 def _user() -> str:
