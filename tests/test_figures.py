@@ -21,8 +21,9 @@ from PIL import Image
 
 from vaebench import figures
 from vaebench.figures.style import DIGIT_COLOURS
+from vaebench.pictures import Pictures, load_pictures
 
-Draw = Callable[[figures.Pictures, int], Figure]
+Draw = Callable[[Pictures, int], Figure]
 DRAWINGS: list[Draw] = [
     figures.latent_scatter,
     figures.reconstructions,
@@ -32,13 +33,13 @@ DRAWINGS: list[Draw] = [
 ]
 
 
-def make_pictures(latent_dim: int = 5, count: int = 300) -> figures.Pictures:
+def make_pictures(latent_dim: int = 5, count: int = 300) -> Pictures:
     random = np.random.default_rng(latent_dim)
     axes = latent_dim if latent_dim <= 3 else 2
     labels = np.arange(count, dtype=np.uint8) % 10
     centres = random.normal(size=(10, axes))
     probabilities = random.dirichlet(np.full(10, 0.2), size=64).astype(np.float32)
-    return figures.Pictures(
+    return Pictures(
         originals=random.integers(0, 256, (15, 28, 28), dtype=np.uint8),
         reconstructions=random.integers(0, 256, (15, 28, 28), dtype=np.uint8),
         original_labels=np.arange(15, dtype=np.uint8) % 10,
@@ -142,7 +143,7 @@ def test_loss_curves_say_where_training_ended() -> None:
     curve = make_curve()
     written = words(figures.loss_curves(curve, 5))
     last = curve.iloc[-1]
-    assert f"KL divergence {last['kl_loss']:.1f} (test {last['test_kl_loss']:.1f})" in written
+    assert f"KL divergence {last['kl_loss']:.2f} (test {last['test_kl_loss']:.2f})" in written
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 60])
@@ -428,7 +429,7 @@ def test_confusion_of_an_absent_digit_leaves_its_row_empty(tmp_path: Path) -> No
 def test_pictures_come_back_from_their_file(tmp_path: Path) -> None:
     pictures = make_pictures()
     np.savez(tmp_path / "d5.npz", **dataclasses.asdict(pictures))
-    loaded = figures.load_pictures(tmp_path / "d5.npz")
+    loaded = load_pictures(tmp_path / "d5.npz")
     for field in dataclasses.fields(pictures):
         assert np.array_equal(getattr(loaded, field.name), getattr(pictures, field.name))
 
@@ -437,7 +438,7 @@ def test_pickled_objects_are_refused(tmp_path: Path) -> None:
     arrays = {**dataclasses.asdict(make_pictures()), "labels": np.array([object()])}
     np.savez(tmp_path / "d5.npz", **arrays)
     with pytest.raises(ValueError, match="allow_pickle"):
-        figures.load_pictures(tmp_path / "d5.npz")
+        load_pictures(tmp_path / "d5.npz")
 
 
 @pytest.mark.parametrize("draw", DRAWINGS)

@@ -15,9 +15,7 @@ class Pictures:
     reconstructions: NDArray[np.uint8]  # (15, 28, 28), the same digits decoded from their posterior means
     original_labels: NDArray[np.uint8]  # (15,)
     samples: NDArray[np.uint8]  # (64, 28, 28), decoded from N(0, I)
-    interpolations: NDArray[
-        np.uint8
-    ]  # (pairs, steps, 28, 28), decoded from a line between two posterior means
+    interpolations: NDArray[np.uint8]  # (pairs, steps, 28, 28), decoded between two posterior means
     interpolation_labels: NDArray[np.uint8]  # (pairs, 2), the digits at the ends
     latent: NDArray[
         np.float32

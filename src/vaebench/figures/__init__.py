@@ -9,16 +9,13 @@ from vaebench.figures.images import interpolations, prior_samples, reconstructio
 from vaebench.figures.latent import latent_scatter
 from vaebench.figures.matrix import confusion
 from vaebench.figures.png import save
-from vaebench.figures.record import Pictures, load_pictures
 
 __all__ = [
-    "Pictures",
     "benchmark_curves",
     "confusion",
     "interpolations",
     "label_distributions",
     "latent_scatter",
-    "load_pictures",
     "loss_curves",
     "prior_samples",
     "reconstructions",

@@ -60,7 +60,7 @@ def loss_curves(curve: pd.DataFrame, latent_dim: int) -> Figure:
     line = _data_height(axes, 18)
     heights = _apart([last[column] for column in _LOSSES], 2.4 * line)
     for (column, (name, unit, colour)), at in zip(_LOSSES.items(), heights, strict=True):
-        text = f"{name} {last[column]:.1f} (test {last[f'test_{column}']:.1f})"
+        text = f"{name} {last[column]:.2f} (test {last[f'test_{column}']:.2f})"
         _label(axes, (last["epoch"], last[column]), at, text, colour)
         axes.text(_LABEL_LEFT, at - line, unit, transform=axes.get_yaxis_transform(), va="center", color=SOFT)
     axes.legend(
@@ -112,7 +112,7 @@ def _line(axes: Axes, epochs: pd.Series, losses: pd.Series, colour: str) -> None
 
 def _frame(axes: Axes, ylabel: str) -> None:
     axes.set(xlabel="epoch", ylabel=ylabel)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, steps=[1, 2, 5, 10], min_n_ticks=1))
     axes.grid(axis="y")
     axes.tick_params(axis="y", length=0)
 

@@ -7,7 +7,6 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from vaebench.figures.record import Pictures
 from vaebench.figures.style import (
     DIGIT_COLOURS,
     HEADER,
@@ -20,6 +19,7 @@ from vaebench.figures.style import (
     place,
     with_dimension,
 )
+from vaebench.pictures import Pictures
 
 _SHOWN = 8
 _DIGITS = np.arange(10)

@@ -12,7 +12,6 @@ from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from vaebench.figures.record import Pictures
 from vaebench.figures.style import (
     DIGIT_COLOURS,
     HEADER,
@@ -25,6 +24,7 @@ from vaebench.figures.style import (
     place,
     with_dimension,
 )
+from vaebench.pictures import Pictures
 
 _NAMES = ("z₁", "z₂", "z₃")
 _SQUARE = 680  # pixels, the side of a plane
@@ -35,7 +35,7 @@ _NAME: dict[str, Any] = {
     "va": "center",
     "path_effects": [withStroke(linewidth=4, foreground="white")],
 }
-_PRIOR_RADIUS = float(np.sqrt(-2 * np.log(0.05)))  # holds 95 % of a standard normal in the plane
+_PRIOR_RADIUS = float(np.sqrt(-2 * np.log(0.05)))  # holds 95% of a standard normal in the plane
 
 
 @house_style()
@@ -59,7 +59,7 @@ def _line(arrays: Pictures, latent_dim: int) -> Figure:
     )
     axes = place(figure, MARGIN + 50, HEADER, width, height)
     z = arrays.latent[:, 0].astype(np.float64)
-    edges = np.histogram_bin_edges(z, bins=80)
+    edges = np.linspace(min(-3, z.min()), max(3, z.max()), 91)  # wide enough to see the prior
     rows = [(str(digit), z[arrays.labels == digit], DIGIT_COLOURS[digit]) for digit in range(10)]
     for level, (_, values, colour) in enumerate([*rows, ("all", z, "#bdbdbd")]):
         counts = np.histogram(values, bins=edges)[0]

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 DPI = 100
-WIDTH = 1000  # pixels, of every figure that is not a grid of digits
+WIDTH = 1000  # pixels, of the wide figures
 MARGIN = 20
 HEADER = 76  # pixels that title and note take
 
