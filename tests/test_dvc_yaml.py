@@ -1,0 +1,138 @@
+"""dvc.yaml declares what the stages use: held against their imports, their parameters and their files."""
+
+import ast
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+def modules_imported_by(path: Path) -> set[str]:
+    """The vaebench modules that a file names in import statements, at any depth of its code."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return {name for name in names if name.startswith("vaebench") and source(name)}
+
+
+def source(module: str) -> Path | None:
+    place = ROOT / "src" / Path(*module.split("."))
+    candidates = (place.with_suffix(".py"), place / "__init__.py")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+@cache
+def code_used_by(stage: str) -> frozenset[str]:
+    """Every source file that can change what a stage writes, from the repository root."""
+    script = ROOT / "stages" / f"{stage}.py"
+    found, waiting = {script}, [script]
+    while waiting:
+        for module in modules_imported_by(waiting.pop()):
+            path = source(module)
+            # vaebench.pipeline carries values and watches: see its docstring.
+            if path and path not in found and "pipeline" not in path.parts:
+                found.add(path)
+                waiting.append(path)
+    return frozenset(path.relative_to(ROOT).as_posix() for path in found if has_code(path))
+
+
+def has_code(path: Path) -> bool:
+    """Whether a file holds more than its docstring."""
+    return len(ast.parse(path.read_text()).body) > 1
+
+
+def declared(stage: str, kind: str) -> list[str]:
+    """The stage's declared paths, each without its options."""
+    entries = PIPELINE[stage].get(kind, [])
+    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+
+
+def declared_code(stage: str) -> set[str]:
+    files = set()
+    for path in declared(stage, "deps"):
+        if (ROOT / path).is_dir():
+            files |= {
+                file.relative_to(ROOT).as_posix() for file in (ROOT / path).rglob("*.py") if has_code(file)
+            }
+        elif path.endswith(".py"):
+            files.add(path)
+    return files
+
+
+@pytest.mark.parametrize("stage", PIPELINE)
+def test_stage_has_its_script(stage: str) -> None:
+    assert f"python stages/{stage}.py" in PIPELINE[stage]["cmd"]
+    assert (ROOT / "stages" / f"{stage}.py").is_file()
+
+
+def test_every_script_is_a_stage() -> None:
+    assert {path.stem for path in (ROOT / "stages").glob("*.py")} == set(PIPELINE)
+
+
+@pytest.mark.parametrize("stage", PIPELINE)
+def test_declared_code_is_the_code_used(stage: str) -> None:
+    assert declared_code(stage) == code_used_by(stage)
+
+
+@pytest.mark.parametrize("stage", PIPELINE)
+def test_declared_params_are_the_params_read(stage: str) -> None:
+    script = ast.parse((ROOT / "stages" / f"{stage}.py").read_text())
+    read = {
+        node.attr
+        for node in ast.walk(script)
+        if isinstance(node, ast.Attribute)
+        and (
+            (isinstance(node.value, ast.Name) and node.value.id == "params")
+            or (isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") == "load_params")
+        )
+    }
+    assert set(PIPELINE[stage].get("params", [])) == read
+    assert read <= set(PARAMS)
+
+
+def test_every_parameter_is_used() -> None:
+    used = {name for stage in PIPELINE.values() for name in stage.get("params", [])}
+    in_commands = {
+        name for name in PARAMS if any(f"${{{name}}}" in stage["cmd"] for stage in PIPELINE.values())
+    }
+    assert used | in_commands == set(PARAMS)
+
+
+@pytest.mark.parametrize("stage", PIPELINE)
+def test_every_input_is_written_by_a_stage_or_committed(stage: str) -> None:
+    """A misspelt dependency would be an error only when the pipeline runs."""
+    dimensions = PIPELINE["train_vae"]["matrix"]["latent_dim"]
+    outputs = {
+        path.replace("${item.latent_dim}", str(dimension))
+        for other in PIPELINE
+        for path in declared(other, "outs")
+        for dimension in dimensions
+    }
+    inputs = {path for path in declared(stage, "deps") if not path.startswith(("src/", "stages/"))}
+    inputs = {path.replace("${item.latent_dim}", "5") for path in inputs}
+    assert inputs <= outputs | {"metrics/report.csv"}
+
+
+def test_training_does_not_depend_on_drawing() -> None:
+    for stage in ("download", "train_classifier", "train_vae", "evaluate"):
+        assert not any("figures" in path for path in declared(stage, "deps"))
+
+
+def test_evaluate_covers_the_dimensions_that_are_trained() -> None:
+    assert PIPELINE["train_vae"]["matrix"] == PIPELINE["evaluate"]["matrix"]
+
+
+@pytest.mark.parametrize("stage", ["render", "aggregate"])
+def test_the_dimensions_drawn_are_those_of_the_matrix(stage: str) -> None:
+    *dimensions, model = PIPELINE["train_vae"]["matrix"]["latent_dim"]
+    assert model == "${latent_dim}"
+    assert PIPELINE[stage]["cmd"].endswith(f"--model {model} {' '.join(map(str, dimensions))}")
