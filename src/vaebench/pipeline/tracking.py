@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 StageParams = Mapping[str, str | int | float]
 
 EXPERIMENT = "vaebench"
+# The UI shows training runs first, not traces of language models.
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 EXECUTION_TAG = "vaebench.execution"
 STAGE_TAG = "dvc.stage"
 PARENT_TAG = "mlflow.parentRunId"
@@ -235,7 +237,7 @@ def _open_store(uri: str, root: Path, lock: FileLock) -> _Store:
         return _Store(uri, client, experiment.experiment_id, lock)
     # A server decides itself; a database would put artifacts under the folder that this process runs in.
     location = (root / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
-    return _Store(uri, client, client.create_experiment(EXPERIMENT, location), lock)
+    return _Store(uri, client, client.create_experiment(EXPERIMENT, location, EXPERIMENT_TAGS), lock)
 
 
 def _root() -> Path:
