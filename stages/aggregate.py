@@ -1,24 +1,17 @@
 """Stage 6: gather every model's numbers in one table, beside the report's."""
 
 import json
-from typing import Annotated
-
-import typer
 
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import write_json, write_text
-from vaebench.pipeline.params import load_params
+from vaebench.pipeline.params import LatentDimsArgument, ModelOption, load_params
 from vaebench.pipeline.stage import require, run_stage, say
 
 
-def main(
-    latent_dims: Annotated[list[int], typer.Argument(min=1, max=512, help="Dimensions of the benchmark.")],
-    model: Annotated[int, typer.Option(min=1, max=512, help="Dimensions of the model under study.")],
-) -> None:
+def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
     """Write the table of all dimensions and the headline numbers of the model under study."""
     load_params()
     dimensions = sorted({*latent_dims, model})
-    report = require(paths.REPORT, "")
     models = []
     for latent_dim in dimensions:
         training = require(paths.training(latent_dim), f"train_vae@{latent_dim}")
@@ -31,7 +24,7 @@ def main(
     from vaebench.table import HEADLINE, benchmark_table, headline, to_markdown
 
     with track("aggregate", params={"latent_dim": model}) as run:
-        table = benchmark_table(models, pd.read_csv(report))
+        table = benchmark_table(models, pd.read_csv(paths.REPORT))
         write_text(paths.BENCHMARK_CSV, table.to_csv(index=False))
         write_text(paths.BENCHMARK_MD, to_markdown(table))
         write_json(paths.MODEL_METRICS, {"latent_dim": model, **headline(table, model)})

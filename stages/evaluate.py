@@ -1,18 +1,12 @@
 """Stage 4: score one trained VAE and keep what its pictures need."""
 
-from typing import Annotated
-
-import typer
-
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import whole_file, write_json
-from vaebench.pipeline.params import load_params
+from vaebench.pipeline.params import LatentDimOption, load_params
 from vaebench.pipeline.stage import require, run_stage, say
 
 
-def main(
-    latent_dim: Annotated[int, typer.Option(min=1, max=512, help="Dimensions of the latent space.")],
-) -> None:
+def main(latent_dim: LatentDimOption) -> None:
     """Score one trained VAE; write its scores and the arrays that its pictures need."""
     params = load_params()
     dataset_file = require(paths.DATASET, "download")

@@ -2,20 +2,14 @@
 
 import json
 import shutil
-from typing import Annotated
-
-import typer
 
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import whole_file, write_csv
-from vaebench.pipeline.params import load_params
+from vaebench.pipeline.params import LatentDimsArgument, ModelOption, load_params
 from vaebench.pipeline.stage import require, run_stage, say
 
 
-def main(
-    latent_dims: Annotated[list[int], typer.Argument(min=1, max=512, help="Dimensions of the benchmark.")],
-    model: Annotated[int, typer.Option(min=1, max=512, help="Dimensions of the model under study.")],
-) -> None:
+def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
     """Draw the benchmark in plots/benchmark and the model under study in plots/model."""
     load_params()
     dimensions = sorted({*latent_dims, model})

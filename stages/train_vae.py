@@ -1,18 +1,12 @@
 """Stage 3: train the VAE with one number of latent dimensions."""
 
-from typing import Annotated
-
-import typer
-
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import whole_file, write_csv, write_json
-from vaebench.pipeline.params import load_params
+from vaebench.pipeline.params import LatentDimOption, load_params
 from vaebench.pipeline.stage import StageError, require, run_stage, say
 
 
-def main(
-    latent_dim: Annotated[int, typer.Option(min=1, max=512, help="Dimensions of the latent space.")],
-) -> None:
+def main(latent_dim: LatentDimOption) -> None:
     """Train one VAE; write its weights, the losses of every epoch and the training's key statistics."""
     params = load_params()
     dataset_file = require(paths.DATASET, "download")

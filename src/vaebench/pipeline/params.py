@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import typer
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from vaebench.pipeline.stage import StageError
 
@@ -12,7 +13,8 @@ PARAMS_FILE = Path("params.yaml")
 
 # The description is what an error message says is allowed.
 Seed = Annotated[int, Field(ge=0, lt=2**31, description="an integer from 0 to 2147483647")]
-LatentDim = Annotated[int, Field(ge=1, le=512, description="an integer from 1 to 512")]
+_LATENT_DIM_ALLOWED = "an integer from 1 to 512"
+LatentDim = Annotated[int, Field(ge=1, le=512, description=_LATENT_DIM_ALLOWED)]
 Epochs = Annotated[int, Field(ge=1, le=10_000, description="an integer from 1 to 10000")]
 BatchSize = Annotated[int, Field(ge=1, le=65_536, description="an integer from 1 to 65536")]
 LearningRate = Annotated[float, Field(gt=0, le=1, description="a number above 0, up to 1")]
@@ -65,6 +67,21 @@ class Params(_Section):
     evaluate: EvaluateParams
 
 
+def _parse_latent_dim(text: str) -> int:
+    try:
+        return TypeAdapter(LatentDim).validate_python(int(text))
+    except ValueError as error:
+        raise typer.BadParameter(f"must be {_LATENT_DIM_ALLOWED}, got {text!r}") from error
+
+
+# On the command line of a stage.
+LatentDimOption = Annotated[
+    int, typer.Option(parser=_parse_latent_dim, help="Dimensions of the latent space.")
+]
+ModelOption = Annotated[int, typer.Option(parser=_parse_latent_dim, help="The model under study.")]
+LatentDimsArgument = Annotated[list[int], typer.Argument(parser=_parse_latent_dim, help="The benchmark.")]
+
+
 def load_params(path: Path = PARAMS_FILE) -> Params:
     """Read and check the parameter file.
 
@@ -89,8 +106,8 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
 
 
 def _explain(error: ValidationError) -> str:
-    """Say of the first problem which key it is and what is allowed."""
-    problem = error.errors()[0]
+    """Say of one problem which key it is and what is allowed; an unknown key, maybe a slip, comes first."""
+    problem = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     *parents, last = (str(part) for part in problem["loc"])
     key = ".".join([*parents, last])
     section: Any = Params

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-import click
 import typer
 
 
@@ -19,8 +18,13 @@ def run_stage(main: Callable[..., None]) -> NoReturn:
     app.command()(main)
     try:
         sys.exit(app(standalone_mode=False) or 0)
-    except (StageError, click.ClickException) as error:
-        _fail(error.format_message() if isinstance(error, click.ClickException) else str(error))
+    except StageError as error:
+        _fail(str(error))
+    except typer.TyperException as error:
+        _fail(error.format_message())
+    except typer.Abort:  # Ctrl-C
+        say("interrupted")
+        sys.exit(130)
     except OSError as error:
         if error.filename is None:
             raise
