@@ -1,0 +1,90 @@
+"""What tests of several modules share. Torch is imported where it is used: tests without it start at once."""
+
+import random
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from vaebench.data import Dataset
+    from vaebench.device import Workers
+    from vaebench.vae import VAE
+
+
+@pytest.fixture(scope="session")
+def workers() -> "Workers":
+    import torch
+
+    from vaebench.device import Workers
+
+    return Workers(torch.device("cpu"), threads=2)
+
+
+@pytest.fixture(scope="session")
+def crews() -> "list[Workers]":
+    """One, two and three workers: what they compute must be the same, bit for bit."""
+    import torch
+
+    from vaebench.device import Workers
+
+    return [Workers(torch.device("cpu"), threads) for threads in (1, 2, 3)]
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> "Dataset":
+    """The data set that needs no download: 1,497 training and 300 test digits."""
+    from vaebench.data import load_dataset, save_dataset
+    from vaebench.download import make_digits
+
+    path = tmp_path_factory.mktemp("digits") / "dataset.safetensors"
+    save_dataset(path, "digits", make_digits())
+    return load_dataset(path)
+
+
+@pytest.fixture(scope="session")
+def tiny_vae() -> "Callable[[int, int], VAE]":
+    """Build, from a latent dimension and a seed, a VAE of three linear layers, a hundred times as fast."""
+    from torch import nn
+
+    from vaebench.tensors import build_model
+    from vaebench.vae import VAE
+
+    class TinyVAE(VAE):
+        def __init__(self, latent_dim: int) -> None:
+            nn.Module.__init__(self)
+            self.latent_dim = latent_dim
+            self.encoder = nn.Sequential(nn.Flatten())
+            self.mean = nn.Linear(784, latent_dim)
+            self.log_var = nn.Linear(784, latent_dim)
+            self.decoder = nn.Sequential(
+                nn.Linear(latent_dim, 784), nn.Unflatten(1, (1, 28, 28)), nn.Sigmoid()
+            )
+
+    return lambda latent_dim, seed: build_model(lambda: TinyVAE(latent_dim), seed)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Take one thread for what runs outside the workers: on a busy machine, two wait for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def global_rng_untouched() -> Iterator[None]:
+    """Fail the test if anything draws from, or seeds, a global random number generator."""
+    import numpy as np
+    import torch
+
+    def states() -> tuple[bytes, object, object]:
+        legacy = np.random.get_state(legacy=False)  # noqa: NPY002  it is the one to watch
+        return torch.get_rng_state().numpy().tobytes(), repr(legacy), random.getstate()
+
+    before = states()
+    yield
+    assert states() == before

@@ -1,0 +1,322 @@
+"""The parameter file: what is refused, in which words, and that the committed file passes."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+
+from vaebench.pipeline.params import Params, load_params
+from vaebench.pipeline.stage import StageError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+VALID: dict[str, Any] = {
+    "seed": 3,
+    "latent_dim": 7,
+    "data": {"dataset": "digits"},
+    "classifier": {"epochs": 2, "batch_size": 64, "learning_rate": 0.003},
+    "vae": {"epochs": 4, "batch_size": 128, "learning_rate": 0.0005},
+    "evaluate": {"samples": 100, "bootstrap": 50},
+}
+SECTIONS = [key for key, value in VALID.items() if isinstance(value, dict)]
+LEAVES = [
+    *(key for key in VALID if key not in SECTIONS),
+    *(f"{section}.{key}" for section in SECTIONS for key in VALID[section]),
+]
+
+SEED = "an integer from 0 to 2147483647"
+LATENT_DIM = "an integer from 1 to 512"
+EPOCHS = "an integer from 1 to 10000"
+BATCH_SIZE = "an integer from 1 to 65536"
+LEARNING_RATE = "a number above 0, up to 1"
+SAMPLES = "an integer from 64 to 1000000"
+BOOTSTRAP = "an integer from 10 to 100000"
+ALLOWED = {
+    "seed": SEED,
+    "latent_dim": LATENT_DIM,
+    "data.dataset": "mnist or digits",
+    "classifier.epochs": EPOCHS,
+    "classifier.batch_size": BATCH_SIZE,
+    "classifier.learning_rate": LEARNING_RATE,
+    "vae.epochs": EPOCHS,
+    "vae.batch_size": BATCH_SIZE,
+    "vae.learning_rate": LEARNING_RATE,
+    "evaluate.samples": SAMPLES,
+    "evaluate.bootstrap": BOOTSTRAP,
+}
+
+
+def section_of(content: dict[Any, Any], key: str) -> tuple[dict[Any, Any], str]:
+    *parents, last = key.split(".")
+    for parent in parents:
+        content = content[parent]
+    return content, last
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "params.yaml"
+    path.write_text(text)
+    return path
+
+
+def written_with(folder: Path, key: str, value: str) -> Path:
+    """Write a file that is valid but for the value of `key`, which stands as a user would type it."""
+    content = copy.deepcopy(VALID)
+    section, last = section_of(content, key)
+    section[last] = "VALUE"
+    text = yaml.safe_dump(content, sort_keys=False)
+    assert text.count("VALUE") == 1
+    return write(folder, text.replace("VALUE", value))
+
+
+def refusal(path: Path) -> str:
+    """Load in vain: return the message, which is one line and begins with the file."""
+    with pytest.raises(StageError) as caught:
+        load_params(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(f"{path}: ")
+    return message.removeprefix(f"{path}: ")
+
+
+# The committed file.
+
+
+def test_committed_file_is_loaded_from_the_repository_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    params = load_params()
+    assert params.model_dump() == yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+def test_committed_recipe_is_the_reports() -> None:
+    recipe = load_params(ROOT / "params.yaml").vae
+    assert (recipe.epochs, recipe.batch_size, recipe.learning_rate) == (10, 256, 5e-4)
+
+
+def test_dvc_reads_the_same_numbers_as_the_stages() -> None:
+    # DVC reads YAML 1.2, the stages YAML 1.1, and the two differ: 1e-3 is a number in the first alone.
+    assert YAML(typ="safe").load(ROOT / "params.yaml") == load_params(ROOT / "params.yaml").model_dump()
+
+
+# What passes.
+
+
+def test_every_value_arrives(tmp_path: Path) -> None:
+    assert load_params(write(tmp_path, yaml.safe_dump(VALID))).model_dump() == VALID
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed", 0),
+        ("seed", 2**31 - 1),
+        ("latent_dim", 1),
+        ("latent_dim", 512),
+        ("data.dataset", "mnist"),
+        ("classifier.epochs", 1),
+        ("vae.epochs", 10_000),
+        ("classifier.batch_size", 1),
+        ("vae.batch_size", 65_536),
+        ("vae.learning_rate", 1.0e-9),
+        ("classifier.learning_rate", 1.0),
+        ("evaluate.samples", 64),
+        ("evaluate.samples", 1_000_000),
+        ("evaluate.bootstrap", 10),
+        ("evaluate.bootstrap", 100_000),
+    ],
+)
+def test_ends_of_the_ranges_pass(tmp_path: Path, key: str, value: object) -> None:
+    # In YAML 1.1 a number in scientific notation needs its point.
+    text = "1.0e-9" if value == 1.0e-9 else str(value)
+    section, last = section_of(load_params(written_with(tmp_path, key, text)).model_dump(), key)
+    assert section[last] == value
+
+
+def test_whole_number_is_a_learning_rate(tmp_path: Path) -> None:
+    rate = load_params(written_with(tmp_path, "vae.learning_rate", "1")).vae.learning_rate
+    assert isinstance(rate, float)
+    assert rate == 1.0
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="PyYAML reads YAML 1.1, where 1e-05 is text: `dvc exp run -S vae.learning_rate=1e-5` writes it so",
+)
+@pytest.mark.parametrize("text", ["1e-05", "5e-4"])
+def test_number_that_dvc_writes_is_a_number(tmp_path: Path, text: str) -> None:
+    path = written_with(tmp_path, "vae.learning_rate", text)
+    assert YAML(typ="safe").load(path)["vae"]["learning_rate"] == float(text)
+    assert load_params(path).vae.learning_rate == float(text)
+
+
+def test_params_cannot_be_changed(tmp_path: Path) -> None:
+    params = load_params(write(tmp_path, yaml.safe_dump(VALID)))
+    for section, key in ((params, "latent_dim"), (params.vae, "epochs"), (params.data, "dataset")):
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(section, key, getattr(section, key))
+    assert params.model_dump() == VALID
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "got"),
+    [
+        ("latent_dim", "0", "0"),
+        ("latent_dim", "-1", "-1"),
+        ("latent_dim", "2.5", "2.5"),
+        ("latent_dim", "2.0", "2.0"),
+        ("latent_dim", "abc", "'abc'"),
+        ("latent_dim", "'5'", "'5'"),
+        ("latent_dim", "513", "513"),
+        ("latent_dim", "true", "True"),
+        ("latent_dim", "null", "None"),
+        ("latent_dim", "[5]", "[5]"),
+        ("latent_dim", "{a: 5}", "{'a': 5}"),
+        ("latent_dim", ".inf", "inf"),
+        ("seed", "-1", "-1"),
+        ("seed", "2147483648", "2147483648"),
+        ("seed", "false", "False"),
+        ("data.dataset", "cifar", "'cifar'"),
+        ("data.dataset", "MNIST", "'MNIST'"),
+        ("data.dataset", "1", "1"),
+        ("classifier.epochs", "0", "0"),
+        ("vae.epochs", "0", "0"),
+        ("vae.epochs", "10001", "10001"),
+        ("vae.epochs", "1.5", "1.5"),
+        ("vae.batch_size", "0", "0"),
+        ("classifier.batch_size", "65537", "65537"),
+        ("vae.learning_rate", "0", "0"),
+        ("vae.learning_rate", "0.0", "0.0"),
+        ("vae.learning_rate", "-1", "-1"),
+        ("vae.learning_rate", "1.001", "1.001"),
+        ("vae.learning_rate", ".nan", "nan"),
+        ("vae.learning_rate", ".inf", "inf"),
+        ("vae.learning_rate", "-.inf", "-inf"),
+        ("vae.learning_rate", "true", "True"),
+        ("vae.learning_rate", "fast", "'fast'"),
+        ("classifier.learning_rate", ".nan", "nan"),
+        ("evaluate.samples", "63", "63"),
+        ("evaluate.samples", "1000001", "1000001"),
+        ("evaluate.bootstrap", "9", "9"),
+        ("evaluate.bootstrap", "100001", "100001"),
+    ],
+)
+def test_bad_value_is_named_beside_what_is_allowed(tmp_path: Path, key: str, text: str, got: str) -> None:
+    assert refusal(written_with(tmp_path, key, text)) == f"{key} must be {ALLOWED[key]}, got {got}"
+
+
+@pytest.mark.parametrize("key", LEAVES)
+def test_missing_key(tmp_path: Path, key: str) -> None:
+    content = copy.deepcopy(VALID)
+    section, last = section_of(content, key)
+    del section[last]
+    message = refusal(write(tmp_path, yaml.safe_dump(content)))
+    assert message == f"{key} is missing; it must be {ALLOWED[key]}"
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_missing_section(tmp_path: Path, section: str) -> None:
+    content = {key: value for key, value in VALID.items() if key != section}
+    message = refusal(write(tmp_path, yaml.safe_dump(content)))
+    assert message == f"{section} is missing; it must be a section with the keys {', '.join(VALID[section])}"
+
+
+@pytest.mark.parametrize("text", ["3", "null", "mnist", "[epochs, 3]", "true"])
+@pytest.mark.parametrize("section", SECTIONS)
+def test_section_that_is_not_a_mapping(tmp_path: Path, section: str, text: str) -> None:
+    message = refusal(written_with(tmp_path, section, text))
+    keys = ", ".join(VALID[section])
+    assert message == f"{section} must be a section with the keys {keys}, got {yaml.safe_load(text)!r}"
+
+
+def test_unknown_key(tmp_path: Path) -> None:
+    message = refusal(write(tmp_path, yaml.safe_dump({**VALID, "latentdim": 5})))
+    assert message == "unknown key latentdim; allowed here: seed, latent_dim, data, classifier, vae, evaluate"
+
+
+def test_unknown_key_in_a_section(tmp_path: Path) -> None:
+    content = {**VALID, "vae": {**VALID["vae"], "momentum": 0.9}}
+    message = refusal(write(tmp_path, yaml.safe_dump(content)))
+    assert message == "unknown key vae.momentum; allowed here: epochs, batch_size, learning_rate"
+
+
+def test_slip_in_a_key_is_named_itself(tmp_path: Path) -> None:
+    content = {**VALID, "vae": {"epochs": 4, "batch_size": 128, "learning_rat": 0.1}}
+    message = refusal(write(tmp_path, yaml.safe_dump(content)))
+    assert message == "unknown key vae.learning_rat; allowed here: epochs, batch_size, learning_rate"
+
+
+@pytest.mark.xfail(
+    strict=True, raises=KeyError, reason="_explain: pydantic calls it invalid_key, not extra_forbidden"
+)
+@pytest.mark.parametrize("key", ["3", "on", "null", "2.5"])  # an integer, True, None and a float
+def test_unknown_key_that_is_not_text(tmp_path: Path, key: str) -> None:
+    assert "allowed here: seed, latent_dim" in refusal(write(tmp_path, f"{yaml.safe_dump(VALID)}{key}: 1\n"))
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "[]", "5", "seed", "- seed: 0\n"])
+def test_file_without_keys(tmp_path: Path, text: str) -> None:
+    message = refusal(write(tmp_path, text))
+    assert message == "must hold the keys seed, latent_dim, data, classifier, vae, evaluate"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["vae: {epochs: 1", "seed: 0\n\tvae: 1\n", "a: b: c", "seed: 0\n---\nseed: 1\n", "seed: \x00", "*x"],
+)
+def test_file_that_is_not_yaml(tmp_path: Path, text: str) -> None:
+    assert refusal(write(tmp_path, text)).startswith("is not valid YAML (")
+
+
+@pytest.mark.xfail(strict=True, raises=ValueError, reason="load_params: PyYAML raises a plain ValueError")
+def test_impossible_date_is_not_yaml(tmp_path: Path) -> None:
+    refusal(written_with(tmp_path, "seed", "2024-13-45"))
+
+
+def test_yaml_cannot_make_objects(tmp_path: Path) -> None:
+    message = refusal(written_with(tmp_path, "seed", "!!python/object/apply:os.getpid []"))
+    assert message.startswith("is not valid YAML (")
+
+
+def test_file_that_is_not_text(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(b"seed: \xff\xfe\n")
+    assert refusal(path).startswith("is not valid YAML (")
+
+
+def test_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = "cannot be read (No such file or directory); run from the repository root"
+    assert refusal(tmp_path / "params.yaml") == missing
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StageError, match=r"^params\.yaml: cannot be read"):
+        load_params()
+
+
+def test_folder_in_place_of_the_file(tmp_path: Path) -> None:
+    assert refusal(tmp_path).startswith("cannot be read (Is a directory)")
+
+
+def test_tests_cover_every_parameter() -> None:
+    def leaves(section: type[BaseModel], prefix: str = "") -> list[str]:
+        found = []
+        for name, field in section.model_fields.items():
+            inner = field.annotation
+            nested = isinstance(inner, type) and issubclass(inner, BaseModel)
+            found += leaves(inner, f"{name}.") if nested else [f"{prefix}{name}"]  # type: ignore[arg-type]
+        return found
+
+    assert sorted(leaves(Params)) == sorted(LEAVES) == sorted(ALLOWED)
+
+
+def test_comments_and_order_do_not_matter(tmp_path: Path) -> None:
+    expected = load_params(write(tmp_path, yaml.safe_dump(VALID, sort_keys=False)))
+    reordered = dict(reversed(VALID.items()))
+    assert (
+        load_params(write(tmp_path, "# a comment\n" + yaml.safe_dump(reordered, sort_keys=False))) == expected
+    )

@@ -1,0 +1,338 @@
+"""Stage scripts as a user meets them: help at once, one line for what can be put right, exit code 2."""
+
+import os
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from vaebench.pipeline.stage import StageError, require, say
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPTS = sorted((ROOT / "stages").glob("*.py"))
+HEAVY = ("torch", "torchvision", "sklearn", "pandas", "matplotlib", "mlflow", "numpy", "safetensors")
+
+# A stage of a user's: one option, and a way to go wrong.
+SCRIPT = """
+from pathlib import Path
+from vaebench.pipeline.files import write_json
+from vaebench.pipeline.params import LatentDimOption
+from vaebench.pipeline.stage import StageError, run_stage, say
+
+def main(latent_dim: LatentDimOption, mode: str = "good") -> None:
+    if mode == "stage error":
+        raise StageError("models/vae/d5.safetensors: not found;\\n  run `dvc repro`\\n")
+    if mode == "bug":
+        raise ValueError("a bug")
+    if mode == "interrupt":
+        raise KeyboardInterrupt
+    if mode.startswith("write "):
+        write_json(Path(mode.removeprefix("write ")), {})
+    if mode == "disk full":
+        raise OSError(28, "No space left on device")
+    say(f"trained {latent_dim}")
+
+run_stage(main)
+"""
+
+
+def run(folder: Path, *command: str) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    return subprocess.run(
+        [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def refusal(done: "subprocess.CompletedProcess[str]") -> str:
+    """Return the one line that a stage ended with."""
+    lines = done.stderr.splitlines()
+    assert (done.returncode, len(lines), done.stdout) == (2, 1, ""), done.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0].removeprefix("error: ")
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "stage.py"
+    path.write_text(SCRIPT)
+    return path
+
+
+# run_stage.
+
+
+def test_good_run(script: Path) -> None:
+    done = run(script.parent, "stage.py", "--latent-dim", "512")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "trained 512\n")
+
+
+def test_stage_error_is_one_line(script: Path) -> None:
+    done = run(script.parent, "stage.py", "--latent-dim", "5", "--mode", "stage error")
+    assert refusal(done) == "models/vae/d5.safetensors: not found; run `dvc repro`"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--latent-dim", "0"], "--latent-dim"),
+        (["--latent-dim", "-1"], "--latent-dim"),
+        (["--latent-dim", "513"], "--latent-dim"),
+        (["--latent-dim", "abc"], "--latent-dim"),
+        (["--latent-dim", "2.5"], "--latent-dim"),
+        (["--latent-dim", ""], "--latent-dim"),
+        (["--latent-dim"], "--latent-dim"),
+        ([], "--latent-dim"),
+        (["--latent-dim", "5", "--epochs", "3"], "--epochs"),
+        (["--latent-dim", "5", "more"], "more"),
+    ],
+)
+def test_usage_error_is_one_line_that_names_the_option(
+    script: Path, arguments: list[str], named: str
+) -> None:
+    assert named in refusal(run(script.parent, "stage.py", *arguments))
+
+
+@pytest.mark.parametrize(
+    ("written", "named"),
+    [("a file/scores.json", "a file"), ("a file/d5/scores.json", "a file/d5")],
+)
+def test_output_folder_that_is_a_file_is_named(script: Path, written: str, named: str) -> None:
+    (script.parent / "a file").write_text("mine")
+    done = run(script.parent, "stage.py", "--latent-dim", "5", "--mode", f"write {written}")
+    assert re.fullmatch(rf"{named}: (File exists|Not a directory)", refusal(done))
+    assert (script.parent / "a file").read_text() == "mine"
+
+
+def test_output_that_is_a_folder(script: Path) -> None:
+    (script.parent / "scores.json").mkdir()
+    done = run(script.parent, "stage.py", "--latent-dim", "5", "--mode", "write scores.json")
+    assert refusal(done).endswith(": Is a directory")
+    assert sorted(path.name for path in script.parent.iterdir()) == ["scores.json", "stage.py"]
+
+
+@pytest.mark.xfail(strict=True, reason="run_stage names the temporary file, not the one in the way")
+def test_output_that_is_a_folder_is_named(script: Path) -> None:
+    (script.parent / "scores.json").mkdir()
+    done = run(script.parent, "stage.py", "--latent-dim", "5", "--mode", "write scores.json")
+    assert refusal(done) == "scores.json: Is a directory"
+
+
+@pytest.mark.parametrize(
+    ("mode", "error"), [("bug", "ValueError: a bug"), ("disk full", "OSError: [Errno 28]")]
+)
+def test_other_errors_keep_their_traceback(script: Path, mode: str, error: str) -> None:
+    done = run(script.parent, "stage.py", "--latent-dim", "5", "--mode", mode)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+    assert done.stderr.splitlines()[-1].startswith(error)
+
+
+def test_interrupt_is_no_traceback(script: Path) -> None:
+    done = run(script.parent, "stage.py", "--latent-dim", "5", "--mode", "interrupt")
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr in ("", "interrupted\n")
+
+
+def test_say_writes_a_line_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    say("epoch 1/2: loss 3.5 – σ² = ½")
+    assert capsys.readouterr() == ("", "epoch 1/2: loss 3.5 – σ² = ½\n")
+
+
+def test_require(tmp_path: Path) -> None:
+    path = tmp_path / "d5.safetensors"
+    for _ in ("nothing", "a folder"):
+        with pytest.raises(StageError) as caught:
+            require(path, "train_vae@5")
+        assert str(caught.value) == f"{path}: not found; `dvc repro train_vae@5` writes it"
+        path.mkdir(exist_ok=True)
+    path.rmdir()
+    path.touch()
+    assert require(path, "train_vae@5") == path
+
+
+# The scripts in stages/, with the command lines of dvc.yaml. 7 is the model under study, and in no sweep.
+
+PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+STUDIED = "7"
+COMMITTED = ["metrics/report.csv"]  # an input that no stage writes
+
+
+def filled(text: str, latent_dim: str = STUDIED) -> str:
+    return text.replace("${item.latent_dim}", latent_dim).replace("${latent_dim}", STUDIED)
+
+
+def files(stage: str, kind: str, latent_dim: str = STUDIED) -> list[str]:
+    entries = PIPELINE[stage].get(kind, [])
+    paths = (entry if isinstance(entry, str) else next(iter(entry)) for entry in entries)
+    return [filled(path, latent_dim) for path in paths]
+
+
+def arguments(stage: str) -> list[str]:
+    words = shlex.split(filled(PIPELINE[stage]["cmd"]))
+    return words[words.index(f"stages/{stage}.py") + 1 :]
+
+
+def writers() -> dict[str, str]:
+    """The stage, as `dvc repro` takes it, of every file that a stage writes."""
+    found: dict[str, str] = {}
+    for stage, declared in PIPELINE.items():
+        if "matrix" not in declared:
+            found |= dict.fromkeys(files(stage, "outs"), stage)
+            continue
+        for item in declared["matrix"]["latent_dim"]:
+            latent_dim = filled(str(item))
+            found |= dict.fromkeys(files(stage, "outs", latent_dim), f"{stage}@{latent_dim}")
+    return found
+
+
+def inputs(stage: str) -> list[str]:
+    """What other stages write and this one reads."""
+    written = writers()
+    found = [path for path in files(stage, "deps") if path in written]
+    others = [path for path in files(stage, "deps") if path not in written]
+    assert all(path.startswith(("src/", "stages/")) or path in COMMITTED for path in others)
+    return found
+
+
+@pytest.fixture
+def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh clone without its code."""
+    root = tmp_path / "repository"
+    for name in ("params.yaml", *COMMITTED):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes((ROOT / name).read_bytes())
+    monkeypatch.chdir(root)
+    return root
+
+
+def run_here(
+    stage: str,
+    command: Sequence[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> str:
+    """Run a stage in this process and in vain: return its one line. It leaves no file and changes none."""
+    before = contents()
+    monkeypatch.setattr(sys, "argv", [f"stages/{stage}.py", *command])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(str(ROOT / "stages" / f"{stage}.py"), run_name="__main__")
+    out, err = capsys.readouterr()
+    assert (caught.value.code, out, err.count("\n")) == (2, "", 1), err
+    assert contents() == before
+    assert err.startswith("error: ")
+    return err.removeprefix("error: ").rstrip("\n")
+
+
+def contents() -> dict[Path, bytes | None]:
+    return {path: path.read_bytes() if path.is_file() else None for path in Path().rglob("*")}
+
+
+STAGES = [path.stem for path in SCRIPTS]
+
+LOAD = """
+import runpy, sys
+path, *heavy = sys.argv[1].split(",")
+sys.argv = [path, *sys.argv[2:]]
+try:
+    runpy.run_path(path, run_name="__main__")
+except SystemExit as end:
+    loaded = [name for name in heavy if name in sys.modules]
+    sys.exit(f"loaded {loaded}" if loaded else end.code)
+"""
+
+
+def run_watched(folder: Path, stage: str, *command: str) -> "subprocess.CompletedProcess[str]":
+    """Run a stage; it ends with exit code 1 if it has loaded anything heavy."""
+    path = str(ROOT / "stages" / f"{stage}.py")
+    return run(folder, "-c", LOAD, ",".join([path, *HEAVY]), *command)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_help_loads_nothing_heavy_and_writes_nothing(tmp_path: Path, stage: str) -> None:
+    done = run_watched(tmp_path, stage, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"Usage: {stage}.py")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_bad_parameter_is_answered_before_anything_heavy_is_loaded(repo: Path, stage: str) -> None:
+    params = repo / "params.yaml"
+    params.write_text(re.sub(r"^latent_dim: \d+", "latent_dim: 513", params.read_text(), flags=re.M))
+    message = refusal(run_watched(repo, stage, *arguments(stage)))
+    assert message == "params.yaml: latent_dim must be an integer from 1 to 512, got 513"
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if inputs(stage)])
+def test_missing_input_is_answered_before_anything_heavy_is_loaded(repo: Path, stage: str) -> None:
+    message = refusal(run_watched(repo, stage, *arguments(stage)))
+    path, hint = message.split(": ", 1)
+    assert path in inputs(stage)
+    assert hint == f"not found; `dvc repro {writers()[path]}` writes it"
+
+
+@pytest.mark.parametrize(
+    ("stage", "missing"), [(stage, missing) for stage in STAGES for missing in inputs(stage)]
+)
+def test_each_missing_input_is_named_with_the_stage_that_writes_it(
+    repo: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    stage: str,
+    missing: str,
+) -> None:
+    for present in set(inputs(stage)) - {missing}:
+        (repo / present).parent.mkdir(parents=True, exist_ok=True)
+        (repo / present).write_text("{}")
+    message = run_here(stage, arguments(stage), monkeypatch, capsys)
+    assert message == f"{missing}: not found; `dvc repro {writers()[missing]}` writes it"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_missing_parameter_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stage: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    message = run_here(stage, arguments(stage), monkeypatch, capsys)
+    assert message == "params.yaml: cannot be read (No such file or directory); run from the repository root"
+
+
+@pytest.mark.parametrize("bad", ["0", "513", "-1", "abc", "2.5", ""])
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if STUDIED in arguments(stage)])
+def test_bad_dimension_is_one_line(
+    repo: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    stage: str,
+    bad: str,
+) -> None:
+    command = [bad if word == STUDIED else word for word in arguments(stage)]
+    message = run_here(stage, command, monkeypatch, capsys)
+    option = command[command.index(bad) - 1]
+    assert message == f"Invalid value for '{option}': must be an integer from 1 to 512, got {bad!r}"
+
+
+@pytest.mark.parametrize("stage", ["render", "aggregate"])
+def test_bad_dimension_of_the_benchmark_is_one_line(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stage: str
+) -> None:
+    message = run_here(stage, [*arguments(stage), "513"], monkeypatch, capsys)
+    assert message == "Invalid value for 'latent_dims': must be an integer from 1 to 512, got '513'"
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if STUDIED in arguments(stage)])
+def test_missing_dimension_is_one_line(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stage: str
+) -> None:
+    message = run_here(stage, [], monkeypatch, capsys)
+    assert re.fullmatch(
+        r"Missing (option|argument|parameter):? '?(--latent-dim|latent_dims|--model)'?\.?", message
+    )
