@@ -23,8 +23,9 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
     from vaebench.pipeline.tracking import track
     from vaebench.table import HEADLINE, benchmark_table, headline, to_markdown
 
+    report = pd.read_csv(paths.REPORT)
     with track("aggregate", params={"latent_dim": model}) as run:
-        table = benchmark_table(models, pd.read_csv(paths.REPORT))
+        table = benchmark_table(models, report)
         write_text(paths.BENCHMARK_CSV, table.to_csv(index=False))
         write_text(paths.BENCHMARK_MD, to_markdown(table))
         write_json(paths.MODEL_METRICS, {"latent_dim": model, **headline(table, model)})

@@ -38,8 +38,9 @@ class Workers:
         self.device = device
         self._pool = None
         if device.type == "cpu":
+            available = torch.get_num_threads()  # asked first, it settles the main thread's own number
             self._pool = ThreadPoolExecutor(
-                threads or torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,)
+                threads or available, initializer=torch.set_num_threads, initargs=(1,)
             )
 
     def map(self, function: Callable[..., Result], *pieces: Iterable[object]) -> list[Result]:

@@ -83,13 +83,14 @@ def epoch_means(batch_sums: Iterable[Tensor], count: int, epoch: int) -> Tensor:
     for step, batch_sum in enumerate(batch_sums):
         sums.append(batch_sum)
         if step % FINITE_CHECK == 0:
-            _require_finite(batch_sum, epoch)
+            require_finite(batch_sum, epoch)
     means = torch.stack(sums).cpu().double().sum(0) / count
-    _require_finite(means, epoch)
+    require_finite(means, epoch)
     return means
 
 
-def _require_finite(loss: Tensor, epoch: int) -> None:
+def require_finite(loss: Tensor, epoch: int) -> None:
+    """Raise FloatingPointError, naming the epoch, if a term of `loss` (K,) is NaN or infinite."""
     if not math.isfinite(loss.sum().item()):
         raise FloatingPointError(f"the loss is NaN or infinite in epoch {epoch}")
 

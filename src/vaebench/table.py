@@ -15,6 +15,8 @@ COLUMNS = (
     "inception_score_high",
     "inception_score_mean_exp",
     "test_images_inception_score",
+    "test_images_inception_score_low",
+    "test_images_inception_score_high",
     "reconstruction_accuracy",
     "training_seconds",
     "images_per_second",

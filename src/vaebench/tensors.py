@@ -31,5 +31,5 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def build_model(factory: Callable[[], Model], seed: int) -> Model:
     """Return a model with initial weights drawn from `seed` alone, in the fast channels-last format."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         return factory().to(memory_format=torch.channels_last)

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from vaebench.device import Workers
-from vaebench.gradients import BatchGradients, epoch_means
+from vaebench.gradients import BatchGradients, epoch_means, require_finite
 from vaebench.losses import Losses, loss_terms, mean_losses
 from vaebench.vae import VAE
 
@@ -68,4 +68,5 @@ def train_vae(
         seconds = time.perf_counter() - started
         # The same noise after every epoch: the curve moves by what was learnt alone.
         test_losses = mean_losses(vae, test, Generator().manual_seed(seed), workers)
+        require_finite(torch.tensor(test_losses), number)
         yield Epoch(number, Losses(*means.tolist()), test_losses, seconds)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-RESAMPLES_AT_ONCE = 100  # bounds the memory of the bootstrap
+DRAWS_AT_ONCE = 1_000_000  # bounds the memory of the bootstrap
 
 
 class Interval(NamedTuple):
@@ -42,7 +42,9 @@ def mean_exponential_score(probabilities: Tensor) -> float:
 def bootstrap_interval(probabilities: Tensor, resamples: int, generator: Generator) -> Interval:
     """Return the percentile interval of the inception score over resamples of the images.
 
-    It says how the score would vary with other images of the same generator; not with another classifier.
+    It says how the score would vary with other images of the same generator, not with another classifier.
+    Resamples repeat images and so are less even, by about 9/2N nats: nothing for 10,000 images, but a hundred
+    may score above their own interval.
 
     Args:
         probabilities: p(y|x) of each image, (N, 10), float64.
@@ -55,8 +57,9 @@ def bootstrap_interval(probabilities: Tensor, resamples: int, generator: Generat
     entropy = torch.special.entr(probabilities).sum(1, keepdim=True)
     terms = torch.cat([probabilities, entropy], dim=1)
     scores = []
-    for done in range(0, resamples, RESAMPLES_AT_ONCE):
-        draws = torch.randint(count, (min(RESAMPLES_AT_ONCE, resamples - done), count), generator=generator)
+    at_once = max(1, DRAWS_AT_ONCE // count)
+    for done in range(0, resamples, at_once):
+        draws = torch.randint(count, (min(at_once, resamples - done), count), generator=generator)
         counts = torch.zeros(draws.shape, dtype=torch.float64)
         counts.scatter_add_(1, draws, torch.ones_like(draws, dtype=torch.float64))
         means = counts @ terms / count

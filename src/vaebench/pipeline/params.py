@@ -1,15 +1,20 @@
-"""The parameters of the benchmark: `params.yaml`, checked once."""
+"""The parameters of the benchmark: `params.yaml`, checked once.
+
+It is read as YAML 1.2, as DVC writes it: 1e-05 is a number there, and text in YAML 1.1.
+"""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from vaebench.pipeline.stage import StageError
 
 PARAMS_FILE = Path("params.yaml")
+_UNKNOWN = ("extra_forbidden", "invalid_key")  # pydantic's words for a key that no field has
 
 # The description is what an error message says is allowed.
 Seed = Annotated[int, Field(ge=0, lt=2**31, description="an integer from 0 to 2147483647")]
@@ -90,12 +95,12 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
             range; the message names the key and what is allowed.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise StageError(
             f"{path}: cannot be read ({error.strerror}); run from the repository root"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, ValueError) as error:
         raise StageError(f"{path}: is not valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict):
         raise StageError(f"{path}: must hold the keys {_keys(Params)}")
@@ -107,13 +112,13 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
 
 def _explain(error: ValidationError) -> str:
     """Say of one problem which key it is and what is allowed; an unknown key, maybe a slip, comes first."""
-    problem = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    problem = min(error.errors(), key=lambda each: each["type"] not in _UNKNOWN)
     *parents, last = (str(part) for part in problem["loc"])
     key = ".".join([*parents, last])
     section: Any = Params
     for parent in parents:
         section = section.model_fields[parent].annotation
-    if problem["type"] == "extra_forbidden":
+    if problem["type"] in _UNKNOWN:
         return f"unknown key {key}; allowed here: {_keys(section)}"
     field = section.model_fields[last]
     allowed = field.description or f"a section with the keys {_keys(field.annotation)}"

@@ -22,13 +22,10 @@ def run_stage(main: Callable[..., None]) -> NoReturn:
         _fail(str(error))
     except typer.TyperException as error:
         _fail(error.format_message())
-    except typer.Abort:  # Ctrl-C
-        say("interrupted")
-        sys.exit(130)
     except OSError as error:
         if error.filename is None:
             raise
-        _fail(f"{error.filename}: {error.strerror}")
+        _fail(f"{error.filename2 or error.filename}: {error.strerror}")
 
 
 def require(path: Path, stage: str) -> Path:
