@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from vaebench.pipeline.stage import StageError, require, say
+from vaebench.pipeline.stage import StageError, require, require_writable, say
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = sorted((ROOT / "stages").glob("*.py"))
@@ -335,3 +335,20 @@ def test_missing_dimension_is_one_line(
     assert re.fullmatch(
         r"Missing (option|argument|parameter):? '?(--latent-dim|latent_dims|--model)'?\.?", message
     )
+
+
+def test_folders_that_can_be_made_or_written_pass(tmp_path: Path) -> None:
+    require_writable([tmp_path, tmp_path / "a" / "b"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_file_in_place_of_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "models").touch()
+    with pytest.raises(StageError, match=rf"^{tmp_path}/models: must be a folder .* models/vae$"):
+        require_writable([tmp_path / "data", tmp_path / "models/vae"])
+
+
+def test_folder_without_permission_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)  # root may write anywhere
+    with pytest.raises(StageError, match=rf"^{tmp_path}: must be a folder that can be written"):
+        require_writable([tmp_path / "plots/model"])

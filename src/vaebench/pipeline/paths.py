@@ -15,6 +15,18 @@ MODEL_METRICS = Path("metrics/model.json")
 BENCHMARK_PLOTS = Path("plots/benchmark")
 MODEL_PLOTS = Path("plots/model")
 
+RESULT_FOLDERS = tuple(
+    Path(name)
+    for name in (
+        "data/pictures",
+        "metrics/evaluation",
+        "metrics/training",
+        "models/vae",
+        "plots/benchmark",
+        "plots/model",
+    )
+)
+
 
 def vae_weights(latent_dim: int) -> Path:
     """The trained model."""

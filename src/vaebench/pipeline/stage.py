@@ -1,11 +1,15 @@
 """What every stage script shares: its command line, its one-line errors, its progress lines."""
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import wraps
 from pathlib import Path
 from typing import NoReturn
 
 import typer
+
+from vaebench.pipeline.paths import RESULT_FOLDERS
 
 
 class StageError(Exception):
@@ -15,7 +19,13 @@ class StageError(Exception):
 def run_stage(main: Callable[..., None]) -> NoReturn:
     """Run `main` as a command line; bad input ends in one line on stderr and exit code 2."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command()(main)
+
+    @app.command()
+    @wraps(main)
+    def stage(**options: object) -> None:
+        require_writable(RESULT_FOLDERS)
+        main(**options)
+
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except StageError as error:
@@ -37,6 +47,18 @@ def require(path: Path, stage: str) -> Path:
     if not path.is_file():
         raise StageError(f"{path}: not found; `dvc repro {stage}` writes it")
     return path
+
+
+def require_writable(folders: Iterable[Path]) -> None:
+    """Check, before any work, that results can be written.
+
+    Raises:
+        StageError: a folder cannot be made or written; the message names what is in the way.
+    """
+    for folder in folders:
+        standing = next(path for path in (folder, *folder.parents) if path.exists())
+        if not (standing.is_dir() and os.access(standing, os.W_OK)):
+            raise StageError(f"{standing}: must be a folder that can be written; results go to {folder}")
 
 
 def say(message: str) -> None:
