@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro ui test format lint types unit bench lock
+.PHONY: help setup demo repro show ui test format lint types unit bench lock
 
 help:  ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ ifneq ($(JOBS),1)
 	done
 endif
 	dvc repro
+
+show: setup  ## List the experiments with their parameters and metrics
+	dvc exp show --no-pager --drop '^(src|stages|data|models)/|^metrics/(training|evaluation|classifier|report)'
 
 ui: setup  ## Browse the runs in MLflow, on this machine alone (PORT=5000)
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --backend-store-uri sqlite:///mlflow.db \
