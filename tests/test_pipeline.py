@@ -258,10 +258,11 @@ def test_everything_that_is_declared_is_written(project: Path) -> None:
 def test_table_has_every_dimension(project: Path) -> None:
     table = read_table(project)
     assert tuple(table) == DIMENSIONS
-    needed = {"latent_dim", *LOSSES, *(f"report_{loss}" for loss in LOSSES[:3]), *SCORES}
+    report = {f"report_{loss}" for loss in LOSSES[:3]}
     for row in table.values():
-        assert needed <= set(row)
-        assert [name for name, value in row.items() if not math.isfinite(value)] == []
+        assert {"latent_dim", *LOSSES, *report, *SCORES} <= set(row)
+        # The report's losses are those of MNIST, and these are other digits.
+        assert {name for name, value in row.items() if not math.isfinite(value)} == report
     written = (project / "metrics/benchmark.md").read_text().splitlines()
     assert [line.split("|")[1].strip() for line in written[2:]] == [str(latent_dim) for latent_dim in table]
 
