@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 StageParams = Mapping[str, str | int | float]
 
 EXPERIMENT = "vaebench"
-# The UI shows training runs first, not traces of language models.
+# The kind by which MLflow tells training apart from language models.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 EXECUTION_TAG = "vaebench.execution"
 STAGE_TAG = "dvc.stage"
