@@ -1,4 +1,4 @@
-"""Stage 6: gather every model's numbers in one table, beside the report's."""
+"""Stage 7: gather every model's numbers in one table, beside the report's."""
 
 import json
 
@@ -17,6 +17,10 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
         training = require(paths.training(latent_dim), f"train_vae@{latent_dim}")
         evaluation = require(paths.evaluation(latent_dim), f"evaluate@{latent_dim}")
         models.append(json.loads(training.read_text()) | json.loads(evaluation.read_text()))
+    reproductions = [
+        json.loads(require(paths.reproduction(latent_dim), f"reproduce_report@{latent_dim}").read_text())
+        for latent_dim in sorted(set(latent_dims))
+    ]
 
     import pandas as pd
 
@@ -27,7 +31,7 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
     if params.data.dataset != "mnist":  # other digits, other losses: nothing to compare
         report = report.iloc[:0]
     with track("aggregate", params={"latent_dim": model}) as run:
-        table = benchmark_table(models, report)
+        table = benchmark_table(models, reproductions, report)
         write_text(paths.BENCHMARK_CSV, table.to_csv(index=False))
         write_text(paths.BENCHMARK_MD, to_markdown(table))
         write_json(paths.MODEL_METRICS, {"latent_dim": model, **headline(table, model)})

@@ -1,4 +1,4 @@
-"""Stage 4: score one trained VAE and keep what its pictures need."""
+"""Stage 5: score one trained VAE and keep what its pictures need."""
 
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import whole_file, write_json

@@ -1,4 +1,4 @@
-"""Stage 5: draw every picture, from what training and evaluation wrote."""
+"""Stage 6: draw every picture, from what training and evaluation wrote."""
 
 import json
 import shutil
@@ -11,12 +11,15 @@ from vaebench.pipeline.stage import require, run_stage, say
 
 def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
     """Draw the benchmark in plots/benchmark and the model under study in plots/model."""
-    load_params()
+    params = load_params()
     dimensions = sorted({*latent_dims, model})
     classifier_file = require(paths.CLASSIFIER_METRICS, "train_classifier")
     for latent_dim in dimensions:
         require(paths.curve(latent_dim), f"train_vae@{latent_dim}")
         require(paths.pictures(latent_dim), f"evaluate@{latent_dim}")
+
+    for latent_dim in latent_dims:
+        require(paths.reproduction_curve(latent_dim), f"reproduce_report@{latent_dim}")
 
     import numpy as np
     import pandas as pd
@@ -55,6 +58,17 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
         with whole_file(paths.MODEL_PLOTS / "curve.csv") as temporary:
             shutil.copyfile(paths.curve(model), temporary)
         figures.save(figures.benchmark_curves(curves), paths.BENCHMARK_PLOTS / "losses.png")
+        reproduced = {
+            latent_dim: pd.read_csv(paths.reproduction_curve(latent_dim)) for latent_dim in latent_dims
+        }
+        report = pd.read_csv(paths.REPORT)
+        published = dict(zip(report["latent_dim"], report["combined_loss"], strict=True))
+        if params.data.dataset != "mnist":  # other digits, other losses: nothing to compare
+            published = {}
+        figures.save(
+            figures.recipe_curves(curves, params.vae.recipe, reproduced, published),
+            paths.BENCHMARK_PLOTS / "recipes.png",
+        )
         classifier = json.loads(classifier_file.read_text())
         figures.save(
             figures.confusion(np.array(classifier["confusion"]), "Test digits as the classifier reads them"),

@@ -18,15 +18,15 @@ def main() -> None:
     from vaebench.pipeline.tracking import track
 
     dataset = load_dataset(dataset_file)
-    workers = Workers(select_device())
+    workers = Workers(select_device(), precision=params.precision)
+    recipe = params.classifier.model_dump()
     with track(
         "train_classifier",
-        params={"seed": params.seed, **params.classifier.model_dump()},
+        params={"seed": params.seed, **recipe, "precision": workers.precision},
         device=workers.device.type,
     ) as run:
         run.log_dataset(dataset)
         classifier = build_classifier(params.seed).to(workers.device)
-        recipe = params.classifier.model_dump()
         try:
             for epoch in train_classifier(
                 classifier, dataset.train, **recipe, seed=params.seed, workers=workers

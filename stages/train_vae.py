@@ -17,12 +17,13 @@ def main(latent_dim: LatentDimOption) -> None:
     from vaebench.training import train_vae
     from vaebench.vae import build_vae, save_vae
 
-    recipe = params.vae.model_dump()
+    recipe = params.vae.chosen.model_dump()
     dataset = load_dataset(dataset_file)
-    workers = Workers(select_device())
+    workers = Workers(select_device(), precision=params.precision)
+    about = {"recipe": params.vae.recipe, **recipe, "precision": workers.precision}
     with track(
         f"train_vae@{latent_dim}",
-        params={"seed": params.seed, "latent_dim": latent_dim, **recipe},
+        params={"seed": params.seed, "latent_dim": latent_dim, **about},
         device=workers.device.type,
     ) as run:
         run.log_dataset(dataset)
@@ -32,17 +33,12 @@ def main(latent_dim: LatentDimOption) -> None:
             for epoch in train_vae(
                 vae, dataset.train.images, dataset.test.images, **recipe, seed=params.seed, workers=workers
             ):
-                losses = {**epoch.train.named(), **epoch.test.named("test_")}
-                curve.append({"epoch": epoch.number, **losses})
+                curve.append({"epoch": epoch.number, **epoch.losses()})
                 seconds += epoch.seconds
-                run.log_metrics(losses, step=epoch.number)
-                say(
-                    f"dimension {latent_dim}, epoch {epoch.number}/{params.vae.epochs}: "
-                    f"combined loss {epoch.train.combined_loss:.3f}, test {epoch.test.combined_loss:.3f}, "
-                    f"{len(dataset.train) / epoch.seconds:,.0f} images/s"
-                )
+                run.log_metrics(epoch.losses(), step=epoch.number)
+                say(f"dimension {latent_dim}, {epoch}")
         except FloatingPointError as error:
-            raise StageError(f"{error}; try a lower vae.learning_rate") from error
+            raise StageError(f"{error}; try a lower vae.{params.vae.recipe}.learning_rate") from error
         statistics = {
             "training_seconds": seconds,
             "images_per_second": len(dataset.train) * len(curve) / seconds,
@@ -52,11 +48,11 @@ def main(latent_dim: LatentDimOption) -> None:
         with whole_file(paths.vae_weights(latent_dim)) as temporary:
             save_vae(temporary, vae)
         write_csv(paths.curve(latent_dim), curve)
-        about = {"latent_dim": latent_dim, **recipe, "device": workers.device.type, **statistics}
-        write_json(paths.training(latent_dim), about)
+        machine = {"device": workers.device.type, "threads": workers.threads}
+        write_json(paths.training(latent_dim), {"latent_dim": latent_dim, **about, **machine, **statistics})
         run.log_metrics(statistics)
         run.log_model(
-            paths.vae_weights(latent_dim), f"vae-d{latent_dim}", {"latent_dim": latent_dim, **recipe}
+            paths.vae_weights(latent_dim), f"vae-d{latent_dim}", {"latent_dim": latent_dim, **about}
         )
         run.log_artifact(paths.curve(latent_dim))
 

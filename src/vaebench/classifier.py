@@ -12,10 +12,10 @@ from torch.nn import functional
 from vaebench.data import Images
 from vaebench.device import Workers
 from vaebench.gradients import BatchGradients, epoch_means
+from vaebench.optimizers import Update
 from vaebench.tensors import build_model, load_tensors, save_tensors
 
 SHIFT = 2  # pixels a training image is moved at most, in each direction
-WEIGHT_DECAY = 0.01
 
 
 class Classifier(nn.Module):
@@ -95,7 +95,7 @@ def train_classifier(
         train: digits to learn.
         epochs: passes over `train`.
         batch_size: images a step; the last batch of an epoch may be smaller.
-        learning_rate: AdamW's, at the peak of a one-cycle schedule (Smith & Topin, Super-Convergence, 2018).
+        learning_rate: of `Update`'s Muon, at the peak of its schedule.
         seed: of the order of the images and of their shifts.
         workers: who computes.
 
@@ -106,11 +106,8 @@ def train_classifier(
     device = workers.device
     images, labels = train.images.to(device), train.labels.to(device)
     gradients = BatchGradients(classifier, cross_entropy, workers)
-    optimizer = torch.optim.AdamW(
-        classifier.parameters(), lr=learning_rate, weight_decay=WEIGHT_DECAY, fused=True
-    )
-    total = epochs * math.ceil(len(train) / batch_size) + 1  # the schedule steps once past the last batch
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=learning_rate, total_steps=total)
+    batches = math.ceil(len(train) / batch_size)
+    update = Update(classifier, "muon", learning_rate, epochs * batches, workers)
     for number in range(1, epochs + 1):
         order = torch.randperm(len(train), generator=generator).to(device)
         offsets = torch.randint(0, 2 * SHIFT + 1, (len(train), 2), generator=generator).to(device)
@@ -118,8 +115,7 @@ def train_classifier(
         def steps(order: Tensor = order, offsets: Tensor = offsets) -> Iterator[Tensor]:
             for index, batch_offsets in zip(order.split(batch_size), offsets.split(batch_size), strict=True):
                 yield gradients(shift(images[index], batch_offsets), labels[index])
-                optimizer.step()
-                schedule.step()
+                update()
 
         yield ClassifierEpoch(number, float(epoch_means(steps(), len(train), number)))
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vaebench.device import Workers
 
 SLOTS = 8  # gradient buffers; fixed, so that sums do not depend on the core count
-MICRO_BATCH = 32  # images in one pass on a core; the activations of more fall out of its cache
+MICRO_BATCH = 64  # images in one pass on a core; the activations of more fall out of its cache
 FINITE_CHECK = 20  # batches between two looks at the loss: on an accelerator each look waits for it
 
 
@@ -51,7 +51,8 @@ class BatchGradients:
                 parameter.grad = None
             sums = []
             for micro_batch in micro_batches[index :: len(slots)]:
-                terms = self._terms(slots[index], *micro_batch).sum(0)
+                with self._workers.autocast():
+                    terms = self._terms(slots[index], *micro_batch).sum(0)
                 (terms.sum() / size).backward()
                 sums.append(terms.detach())
             return torch.stack(sums).sum(0)

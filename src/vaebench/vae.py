@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vaebench.tensors import build_model, load_tensors, save_tensors
 
@@ -18,6 +19,22 @@ class Posterior(NamedTuple):
     def sample(self, noise: Tensor) -> Tensor:
         """Return z = mean + σ · noise, where `noise` is drawn from N(0, I): (B, latent_dim)."""
         return self.mean + torch.exp(0.5 * self.log_var) * noise
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """The layer of that name, its bias added apart: oneDNN's own gradient of it costs more than the rest."""
+
+    bias: Tensor
+
+    def __init__(self, into: int, out: int, *, stride: int) -> None:
+        """Take and give so many channels; 3×3, and `stride` times the side."""
+        super().__init__(into, out, 3, stride, padding=1, output_padding=stride - 1)
+
+    def forward(self, features: Tensor) -> Tensor:  # type: ignore[override]
+        """Return the transposed convolution of `features` (B, channels, height, width)."""
+        extra = self.stride[0] - 1
+        output = functional.conv_transpose2d(features, self.weight, None, self.stride, 1, extra)
+        return output.add_(self.bias.to(output.dtype)[:, None, None])
 
 
 class VAE(nn.Module):
@@ -39,32 +56,30 @@ class VAE(nn.Module):
             nn.LeakyReLU(inplace=True),
             nn.Conv2d(64, 64, 3, stride=1, padding=1),
             nn.LeakyReLU(inplace=True),
-            nn.Flatten(),
         )
-        self.mean = nn.Linear(64 * 7 * 7, latent_dim)
-        self.log_var = nn.Linear(64 * 7 * 7, latent_dim)
+        self.mean = nn.Linear(7 * 7 * 64, latent_dim)
+        self.log_var = nn.Linear(7 * 7 * 64, latent_dim)
+        self.expand = nn.Linear(latent_dim, 7 * 7 * 64)
         self.decoder = nn.Sequential(
-            nn.Linear(latent_dim, 64 * 7 * 7),
-            nn.Unflatten(1, (64, 7, 7)),
-            nn.ConvTranspose2d(64, 64, 3, stride=1, padding=1),
+            ConvTranspose2d(64, 64, stride=1),
             nn.LeakyReLU(inplace=True),
-            nn.ConvTranspose2d(64, 64, 3, stride=2, padding=1, output_padding=1),  # to 14×14
+            ConvTranspose2d(64, 64, stride=2),  # to 14×14
             nn.LeakyReLU(inplace=True),
-            nn.ConvTranspose2d(64, 32, 3, stride=2, padding=1, output_padding=1),  # to 28×28
+            ConvTranspose2d(64, 32, stride=2),  # to 28×28
             nn.LeakyReLU(inplace=True),
-            nn.ConvTranspose2d(32, 1, 3, stride=1, padding=1),
-            nn.Sigmoid(),
+            ConvTranspose2d(32, 1, stride=1),
         )
 
     def encode(self, images: Tensor) -> Posterior:
         """Return q(z|x) of `images`: (B, 1, 28, 28), float32 in [0, 1]."""
-        features = self.encoder(images)
-        return Posterior(self.mean(features), self.log_var(features))
+        features = self.encoder(images).permute(0, 2, 3, 1).flatten(1)  # as they lie in memory: no copy
+        return Posterior(self.mean(features).to(images.dtype), self.log_var(features).to(images.dtype))
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return the images of `latents` (B, latent_dim): (B, 1, 28, 28), float32 in [0, 1]."""
-        images: Tensor = self.decoder(latents)
-        return images
+        features = self.expand(latents).unflatten(1, (7, 7, 64)).permute(0, 3, 1, 2)
+        logits: Tensor = self.decoder(features)
+        return logits.to(latents.dtype).sigmoid()  # in bfloat16, white would be coarse
 
 
 def build_vae(latent_dim: int, seed: int) -> VAE:

@@ -3,7 +3,7 @@
 Every drawing function returns a `matplotlib.figure.Figure`; pyplot and its global state are not used.
 """
 
-from vaebench.figures.curves import benchmark_curves, loss_curves
+from vaebench.figures.curves import benchmark_curves, loss_curves, recipe_curves
 from vaebench.figures.distributions import label_distributions
 from vaebench.figures.images import interpolations, prior_samples, reconstructions
 from vaebench.figures.latent import latent_scatter
@@ -18,6 +18,7 @@ __all__ = [
     "latent_scatter",
     "loss_curves",
     "prior_samples",
+    "recipe_curves",
     "reconstructions",
     "save",
 ]

@@ -105,6 +105,48 @@ def benchmark_curves(curves: Mapping[int, pd.DataFrame]) -> Figure:
     return figure
 
 
+@house_style()
+def recipe_curves(
+    curves: Mapping[int, pd.DataFrame],
+    recipe: str,
+    reproduced: Mapping[int, pd.DataFrame],
+    report: Mapping[int, float],
+) -> Figure:
+    """Draw the combined loss over training by both recipes: a panel a dimension.
+
+    Args:
+        curves: for each latent dimension, what `loss_curves` takes.
+        recipe: the name of the recipe that they come from.
+        reproduced: likewise, by the report's recipe.
+        report: the combined loss that the report published; a dimension that is not in it has no mark.
+    """
+    width, height, stride, drop = 208, 190, 322, 300
+    rows = -(-len(reproduced) // 3)
+    figure = new_figure(
+        WIDTH,
+        HEADER + rows * drop + 24,
+        "Combined loss over training, by recipe",
+        "Mean per training image from the second epoch on, by the recipe named and by the report's; "
+        "dashed: published.",
+    )
+    for panel, dimension in enumerate(sorted(reproduced)):
+        axes = place(figure, MARGIN + 36 + panel % 3 * stride, HEADER + 48 + panel // 3 * drop, width, height)
+        lines = ((curves[dimension], recipe, INK), (reproduced[dimension], "report's", "#2166ac"))
+        for curve, _, colour in lines:
+            shown = curve[1:] if len(curve) > 1 else curve
+            _line(axes, shown["epoch"], shown["combined_loss"], colour)
+        _frame(axes, "")
+        axes.text(0, 1.05, f"latent dimension {dimension}", transform=axes.transAxes, va="bottom")
+        ends = [(curve.iloc[-1]["epoch"], curve.iloc[-1]["combined_loss"], *rest) for curve, *rest in lines]
+        if dimension in report:
+            axes.axhline(report[dimension], color="#bf5312", linestyle="--", linewidth=1.2)
+            ends.append((axes.get_xlim()[1], report[dimension], "published", "#bf5312"))
+        heights = _apart([end[1] for end in ends], _data_height(axes, 17))
+        for (epoch, loss, name, colour), at in zip(ends, heights, strict=True):
+            _label(axes, (epoch, loss), at, name, colour)
+    return figure
+
+
 def _line(axes: Axes, epochs: pd.Series, losses: pd.Series, colour: str) -> None:
     marker = "o" if len(epochs) <= _MARKED_EPOCHS else ""
     axes.plot(epochs, losses, marker=marker, markersize=3.2, linewidth=1.7, color=colour)

@@ -26,6 +26,9 @@ LearningRate = Annotated[float, Field(gt=0, le=1, description="a number above 0,
 Samples = Annotated[int, Field(ge=64, le=1_000_000, description="an integer from 64 to 1000000")]
 Resamples = Annotated[int, Field(ge=10, le=100_000, description="an integer from 10 to 100000")]
 DatasetName = Literal["mnist", "digits"]
+RecipeName = Literal["fast", "report"]
+OptimizerName = Literal["adam", "muon"]
+Precision = Literal["mixed", "float32"]
 
 
 class _Section(BaseModel):
@@ -46,12 +49,26 @@ class ClassifierParams(_Section):
     learning_rate: LearningRate  # peak of the one-cycle schedule
 
 
-class VaeParams(_Section):
-    """How each variational autoencoder is trained."""
+class VaeRecipe(_Section):
+    """One way of training a variational autoencoder."""
 
     epochs: Epochs
     batch_size: BatchSize
-    learning_rate: LearningRate
+    optimizer: OptimizerName = Field(description="adam or muon")
+    learning_rate: LearningRate  # Adam's; muon's is the peak of its one-cycle schedule
+
+
+class VaeParams(_Section):
+    """How each variational autoencoder is trained: by one of two recipes."""
+
+    recipe: RecipeName = Field(description="fast or report")
+    fast: VaeRecipe
+    report: VaeRecipe
+
+    @property
+    def chosen(self) -> VaeRecipe:
+        """The recipe that `recipe` names."""
+        return self.fast if self.recipe == "fast" else self.report
 
 
 class EvaluateParams(_Section):
@@ -66,6 +83,7 @@ class Params(_Section):
 
     seed: Seed
     latent_dim: LatentDim  # the model under study
+    precision: Precision = Field(description="mixed or float32")
     data: DataParams
     classifier: ClassifierParams
     vae: VaeParams

@@ -20,6 +20,7 @@ RESULT_FOLDERS = tuple(
     for name in (
         "data/pictures",
         "metrics/evaluation",
+        "metrics/reproduction",
         "metrics/training",
         "models/vae",
         "plots/benchmark",
@@ -41,6 +42,16 @@ def curve(latent_dim: int) -> Path:
 def training(latent_dim: int) -> Path:
     """The key statistics of the training."""
     return Path(f"metrics/training/d{latent_dim}.json")
+
+
+def reproduction_curve(latent_dim: int) -> Path:
+    """The losses of every training epoch by the report's recipe."""
+    return Path(f"metrics/reproduction/d{latent_dim}.csv")
+
+
+def reproduction(latent_dim: int) -> Path:
+    """What training by the report's recipe left."""
+    return Path(f"metrics/reproduction/d{latent_dim}.json")
 
 
 def evaluation(latent_dim: int) -> Path:

@@ -1,0 +1,57 @@
+"""Stage 4: train the VAE by the report's own recipe, for the table's comparison; no model is kept."""
+
+from vaebench.pipeline import paths
+from vaebench.pipeline.files import write_csv, write_json
+from vaebench.pipeline.params import LatentDimOption, load_params
+from vaebench.pipeline.stage import StageError, require, run_stage, say
+
+
+def main(latent_dim: LatentDimOption) -> None:
+    """Train one VAE as the report did; write the losses of every epoch and those after the last."""
+    params = load_params()
+    dataset_file = require(paths.DATASET, "download")
+
+    from torch import Generator
+
+    from vaebench.data import load_dataset
+    from vaebench.device import Workers, select_device
+    from vaebench.losses import mean_losses
+    from vaebench.pipeline.tracking import track
+    from vaebench.training import train_vae
+    from vaebench.vae import build_vae
+
+    recipe = params.vae.report.model_dump()
+    dataset = load_dataset(dataset_file)
+    workers = Workers(select_device(), precision=params.precision)
+    about = {"recipe": "report", **recipe, "seed": params.seed, "precision": workers.precision}
+    with track(
+        f"reproduce_report@{latent_dim}",
+        params={"latent_dim": latent_dim, **about},
+        device=workers.device.type,
+    ) as run:
+        run.log_dataset(dataset)
+        vae = build_vae(latent_dim, params.seed).to(workers.device)
+        curve, seconds = [], 0.0
+        try:
+            for epoch in train_vae(
+                vae, dataset.train.images, dataset.test.images, **recipe, seed=params.seed, workers=workers
+            ):
+                curve.append({"epoch": epoch.number, **epoch.losses()})
+                seconds += epoch.seconds
+                run.log_metrics(epoch.losses(), step=epoch.number)
+                say(f"dimension {latent_dim}, {epoch}")
+        except FloatingPointError as error:
+            raise StageError(f"{error}; try a lower vae.report.learning_rate") from error
+        generator = Generator().manual_seed(params.seed)
+        train_losses = mean_losses(vae, dataset.train.images, generator, workers)
+        test_losses = mean_losses(vae, dataset.test.images, generator, workers)
+        scores = {**train_losses.named(), **test_losses.named("test_"), "training_seconds": seconds}
+
+        write_csv(paths.reproduction_curve(latent_dim), curve)
+        write_json(paths.reproduction(latent_dim), {"latent_dim": latent_dim, **about, **scores})
+        run.log_metrics(scores)
+        run.log_artifact(paths.reproduction_curve(latent_dim))
+
+
+if __name__ == "__main__":
+    run_stage(main)
