@@ -1,0 +1,90 @@
+"""Epochs until the combined training loss is at or below the report's, by recipe, dimension and seed.
+
+The training loss of an epoch is the mean over its batches, while the weights change; after the last epoch,
+that of the whole training set counts too. The fast recipe is trained here, for half of the report's epochs;
+the report's was trained by the pipeline. What an epoch takes is in benchmarks/throughput.csv.
+"""
+
+import json
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import product
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from vaebench.pipeline import paths
+from vaebench.pipeline.files import write_csv
+from vaebench.pipeline.params import Params, load_params
+from vaebench.pipeline.stage import require, run_stage, say
+
+PATH = Path("benchmarks/time_to_report.csv")
+
+
+def main(
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of the fast recipe.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds, from 0.")] = 3,
+    jobs: Annotated[int, typer.Option(min=1, help="Models at a time, one thread each.")] = 2,
+) -> None:
+    """Write benchmarks/time_to_report.csv: a row a model."""
+    params = load_params()
+    require(paths.DATASET, "download")
+    table = pd.read_csv(paths.REPORT)
+    report: dict[int, float] = dict(zip(table["latent_dim"], table["combined_loss"], strict=True))
+    rows = []
+    for latent_dim, target in report.items():
+        curve = pd.read_csv(require(paths.reproduction_curve(latent_dim), "reproduce_report"))
+        after = json.loads(paths.reproduction(latent_dim).read_text())["combined_loss"]
+        rows.append(_row("report", latent_dim, params.seed, curve["combined_loss"], after, target))
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        models = list(product(range(seeds), report))
+        trained = pool.map(partial(_train, params, epochs), *zip(*models, strict=True))
+        for (seed, latent_dim), (losses, after) in zip(models, trained, strict=True):
+            rows.append(_row("fast", latent_dim, seed, losses, after, report[latent_dim]))
+            say(", ".join(f"{key}: {value}" for key, value in rows[-1].items()))
+    write_csv(PATH, rows)
+
+
+def _train(params: Params, epochs: int, seed: int, latent_dim: int) -> tuple[list[float], float]:
+    """Return the training loss of each epoch and, after the last, that of the whole training set."""
+    import torch
+
+    from vaebench.data import load_dataset
+    from vaebench.device import Workers, select_device
+    from vaebench.losses import mean_losses
+    from vaebench.training import train_vae
+    from vaebench.vae import build_vae
+
+    torch.set_num_threads(1)
+    train = load_dataset(paths.DATASET).train.images
+    workers = Workers(select_device(), precision=params.precision)
+    vae = build_vae(latent_dim, seed).to(workers.device)
+    recipe = params.vae.fast.model_dump() | {"epochs": epochs}
+    trained = train_vae(vae, train, train[:1], **recipe, seed=seed, workers=workers)
+    losses = [epoch.train.combined_loss for epoch in trained]
+    generator = torch.Generator().manual_seed(seed)
+    return losses, mean_losses(vae, train, generator, workers).combined_loss
+
+
+def _row(
+    recipe: str, latent_dim: int, seed: int, losses: Iterable[float], after: float, target: float
+) -> dict[str, object]:
+    *earlier, last = losses
+    reached = [epoch for epoch, loss in enumerate([*earlier, min(last, after)], 1) if loss <= target]
+    return {
+        "recipe": recipe,
+        "latent_dim": latent_dim,
+        "seed": seed,
+        "trained_epochs": len(earlier) + 1,
+        "epochs_to_report": reached[0] if reached else "",
+        "combined_loss": round(after, 3),
+        "report_combined_loss": target,
+    }
+
+
+if __name__ == "__main__":
+    run_stage(main)
