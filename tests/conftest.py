@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from vaebench.data import Dataset
     from vaebench.device import Workers
     from vaebench.vae import VAE
@@ -54,14 +56,37 @@ def tiny_vae() -> "Callable[[int, int], VAE]":
         def __init__(self, latent_dim: int) -> None:
             nn.Module.__init__(self)
             self.latent_dim = latent_dim
-            self.encoder = nn.Sequential(nn.Flatten())
+            self.encoder = nn.Sequential()
             self.mean = nn.Linear(784, latent_dim)
             self.log_var = nn.Linear(784, latent_dim)
-            self.decoder = nn.Sequential(
-                nn.Linear(latent_dim, 784), nn.Unflatten(1, (1, 28, 28)), nn.Sigmoid()
-            )
+            self.expand = nn.Linear(latent_dim, 784)
+
+        def decode(self, latents: "Tensor") -> "Tensor":
+            images: Tensor = self.expand(latents).unflatten(1, (1, 28, 28))
+            return images.sigmoid()
 
     return lambda latent_dim, seed: build_model(lambda: TinyVAE(latent_dim), seed)
+
+
+@pytest.fixture(scope="session")
+def as_textbook() -> "Callable[[dict[str, Tensor]], dict[str, Tensor]]":
+    """Rename and reorder what belongs to a VAE's parameters to what belongs to those of a TextbookVAE."""
+
+    def convert(own: "dict[str, Tensor]") -> "dict[str, Tensor]":
+        found = {}
+        for name, tensor in own.items():
+            part, *rest = name.split(".")
+            if part in ("mean", "log_var") and rest == ["weight"]:  # columns: rows, columns, channels
+                found[name] = tensor.unflatten(1, (7, 7, 64)).permute(0, 3, 1, 2).flatten(1)
+            elif part == "expand":
+                found[f"decoder.0.{rest[0]}"] = tensor.unflatten(0, (7, 7, 64)).movedim(2, 0).flatten(0, 2)
+            elif part == "decoder":  # after a linear layer and what makes an image of its output
+                found[f"decoder.{int(rest[0]) + 2}.{rest[1]}"] = tensor
+            else:
+                found[name] = tensor
+        return found
+
+    return convert
 
 
 @pytest.fixture(scope="module")

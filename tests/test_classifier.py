@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from vaebench.classifier import (
     SHIFT,
-    WEIGHT_DECAY,
     Classifier,
     ClassifierEpoch,
     build_classifier,
@@ -24,6 +23,7 @@ from vaebench.classifier import (
 )
 from vaebench.data import Dataset, Images
 from vaebench.device import CHUNK, Workers
+from vaebench.optimizers import Update
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -144,30 +144,52 @@ def test_it_learns_digits(
 def test_textbook_loop_gives_the_same_losses(digits: Dataset, workers: Workers) -> None:
     images, labels = digits.train.images[:COUNT].double(), digits.train.labels[:COUNT]
     classifier = build_classifier(SEED).double()
-    epochs = train(classifier, Images(images, labels), workers)
+    epochs = train(classifier, Images(images, labels), workers, batch_size=9)  # the last holds one image
 
     textbook = Classifier().double()
     textbook.load_state_dict(build_classifier(SEED).state_dict())
-    optimizer = torch.optim.AdamW(textbook.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=RATE, total_steps=EPOCHS * 3 + 1)
+    update = Update(textbook, "muon", RATE, steps=EPOCHS * 12, workers=workers)
     generator = Generator().manual_seed(SEED)
     for epoch in epochs:
         order = torch.randperm(COUNT, generator=generator).tolist()
         offsets = torch.randint(0, 2 * SHIFT + 1, (COUNT, 2), generator=generator).tolist()
         losses = []
-        for start in range(0, COUNT, BATCH):
-            chosen = list(zip(order, offsets, strict=True))[start : start + BATCH]
+        for start in range(0, COUNT, 9):
+            chosen = list(zip(order, offsets, strict=True))[start : start + 9]
             batch = [naive_shift(images[index], up - SHIFT, left - SHIFT) for index, (up, left) in chosen]
             targets = labels[[index for index, _ in chosen]]
             loss = functional.cross_entropy(textbook(torch.stack(batch)), targets)
-            optimizer.zero_grad()
+            textbook.zero_grad()
             loss.backward()
-            optimizer.step()
-            schedule.step()
+            update()
             losses += [loss.item()] * len(chosen)
         assert epoch.loss == pytest.approx(sum(losses) / COUNT, rel=1e-9)
     for weight, expected in zip(classifier.parameters(), textbook.parameters(), strict=True):
         torch.testing.assert_close(weight, expected, rtol=1e-5, atol=1e-8)
+
+
+def test_mixed_precision_repeats_itself_and_learns_as_well(
+    trained: tuple[Classifier, list[ClassifierEpoch]],
+    digits: Dataset,
+    workers: Workers,
+    tmp_path: Path,
+) -> None:
+    mixed = [Workers(CPU, threads, "mixed") for threads in (1, 2, 3)]
+    if mixed[0].dtype == torch.float32:
+        pytest.skip("this processor does not multiply bfloat16 natively: mixed precision is float32 here")
+    results = set()
+    for crew in mixed:
+        classifier = build_classifier(SEED)
+        epochs = train(classifier, digits.train, crew, epochs=2, batch_size=32)
+        results.add((tuple(epochs), file_bytes(classifier, tmp_path)))
+    assert len(results) == 1
+    assert [epoch.loss for epoch in epochs] != [epoch.loss for epoch in trained[1]]
+    readings = [
+        class_probabilities(model, digits.test.images, workers).argmax(1)
+        for model in (classifier, trained[0])
+    ]
+    mixed_share, share = ((each == digits.test.labels).double().mean() for each in readings)
+    assert mixed_share > share - 0.03
 
 
 @pytest.mark.usefixtures("global_rng_untouched")

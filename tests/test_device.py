@@ -1,16 +1,20 @@
-"""The workers: order, chunks, threads and gradients; and which device is taken."""
+"""The workers: order, chunks, threads and gradients; which device is taken, and what it multiplies in."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from vaebench.device import CHUNK, Workers, select_device
+from vaebench.device import CHUNK, Precision, Workers, product_dtype, select_device
 
+ROOT = Path(__file__).resolve().parents[1]
 TOGETHER = 30.0  # seconds until threads that must meet have surely met
 
 
@@ -58,8 +62,14 @@ def test_as_many_workers_as_pytorch_has_threads(monkeypatch: pytest.MonkeyPatch)
         busy.append(threading.get_ident())
         barrier.wait()
 
-    Workers(torch.device("cpu")).map(meet, range(6))
+    workers = Workers(torch.device("cpu"))
+    workers.map(meet, range(6))
     assert len(set(busy)) == 3
+    assert workers.threads == 3
+
+
+def test_number_of_workers_is_for_the_record(crews: list[Workers]) -> None:
+    assert [workers.threads for workers in crews] == [1, 2, 3]
 
 
 def test_worker_has_one_thread_and_the_caller_keeps_its_own() -> None:
@@ -71,6 +81,22 @@ def test_worker_has_one_thread_and_the_caller_keeps_its_own() -> None:
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_caller_that_has_not_asked_keeps_its_own_threads_too() -> None:
+    # PyTorch settles the number at the first question, and a worker's own must not be the answer.
+    script = """
+import torch
+from vaebench.device import Workers
+
+Workers(torch.device("cpu"), threads=2).map(lambda _: torch.ones(3).sum(), range(8))
+print(torch.get_num_threads())
+"""
+    variables = os.environ | {"OMP_NUM_THREADS": "2", "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=variables, check=True, capture_output=True, encoding="utf-8"
+    )
+    assert done.stdout == "2\n"
 
 
 def test_accelerator_takes_the_pieces_one_by_one() -> None:
@@ -163,3 +189,101 @@ def test_setting_of_the_user_stays(bare: dict[str, object], monkeypatch: pytest.
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
     select_device()
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+
+
+# The precision.
+
+CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
+
+
+@pytest.fixture
+def native(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor and a CUDA device that multiply bfloat16 natively."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": True})
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
+
+
+@pytest.mark.usefixtures("native")
+@pytest.mark.parametrize(
+    ("device", "expected"), [(CPU, torch.bfloat16), (CUDA, torch.bfloat16), (MPS, torch.float32)]
+)
+def test_mixed_precision_multiplies_in_bfloat16_where_that_is_native(
+    device: torch.device, expected: torch.dtype
+) -> None:
+    assert product_dtype(device, "mixed") == expected
+    assert product_dtype(torch.device(device.type, 0), "mixed") == expected
+    assert product_dtype(device, "float32") == torch.float32
+
+
+@pytest.mark.parametrize(
+    "capabilities", [{}, {"avx2": True, "avx512_bf16": False}, {"architecture": "arm64"}]
+)
+def test_processor_without_bfloat16_multiplies_in_float32(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, object]
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert product_dtype(CPU, "mixed") == torch.float32
+
+
+@pytest.mark.usefixtures("native")
+def test_cuda_device_that_would_emulate_bfloat16_multiplies_in_float32(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert product_dtype(CUDA, "mixed") == torch.float32
+    assert product_dtype(CPU, "mixed") == torch.bfloat16
+
+
+@pytest.mark.usefixtures("native")
+def test_cuda_is_not_asked_on_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(including_emulation: bool = True) -> bool:
+        raise AssertionError("where there is no driver, asking fails")
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", ask)
+    assert product_dtype(CPU, "mixed") == torch.bfloat16
+
+
+@pytest.mark.usefixtures("native")
+@pytest.mark.parametrize(("precision", "name"), [("mixed", "bfloat16"), ("float32", "float32")])
+def test_workers_say_what_they_multiply_in(precision: Precision, name: str) -> None:
+    workers = Workers(CPU, threads=1, precision=precision)
+    assert workers.precision == name
+    assert workers.dtype == getattr(torch, name)
+
+
+@pytest.mark.usefixtures("native")
+def test_workers_multiply_in_float32_unless_told() -> None:
+    workers = Workers(CPU, threads=1)
+    assert (workers.dtype, workers.precision) == (torch.float32, "float32")
+
+
+@pytest.mark.usefixtures("native")
+@pytest.mark.parametrize("precision", ["mixed", "float32"])
+def test_layers_multiply_in_the_workers_type(precision: Precision) -> None:
+    workers = Workers(CPU, threads=2, precision=precision)
+    layer, ones = nn.Linear(3, 2), torch.ones(1, 3)
+
+    def run(_: int) -> torch.dtype:
+        with workers.autocast():
+            product: Tensor = layer(ones)
+        return product.dtype
+
+    assert workers.map(run, range(4)) == [workers.dtype] * 4
+    assert layer.weight.dtype == layer(ones).dtype == torch.float32
+
+
+def test_double_precision_stays_where_nothing_is_mixed(workers: Workers) -> None:
+    layer, ones = nn.Linear(3, 2, dtype=torch.float64), torch.ones(1, 3, dtype=torch.float64)
+    with workers.autocast():
+        assert layer(ones).dtype == torch.float64
+
+
+@pytest.mark.usefixtures("native")
+def test_inference_is_not_mixed() -> None:
+    workers = Workers(CPU, threads=2, precision="mixed")
+    layer = nn.Linear(3, 2)
+    rows = torch.rand(CHUNK + 1, 3, generator=torch.Generator().manual_seed(0))
+    found = torch.cat(workers.infer(layer, rows))
+    assert found.dtype == torch.float32
+    with torch.no_grad():
+        torch.testing.assert_close(found, rows @ layer.weight.T + layer.bias, rtol=1e-6, atol=1e-6)

@@ -84,6 +84,7 @@ def all_figures() -> dict[str, Figure]:
     drawn = {
         "loss_curves": figures.loss_curves(make_curve(), 512),
         "benchmark_curves": figures.benchmark_curves(curves),
+        "recipe_curves": figures.recipe_curves(curves, "fast", curves, {2: 37.0, 5: 512.0}),
         "confusion": figures.confusion(make_confusion(), "Title"),
     }
     for draw in DRAWINGS:
@@ -196,6 +197,33 @@ def test_labels_of_equal_curves_do_not_overlap() -> None:
 
 def test_a_benchmark_may_hold_one_model_of_one_epoch() -> None:
     assert len(figures.benchmark_curves({5: make_curve(1)}).axes) == 3
+
+
+def test_recipes_are_drawn_together_a_panel_a_dimension() -> None:
+    curves = {d: make_curve(5, level=20 - d) for d in (7, 5, 2, 10)}
+    reproduced = {d: make_curve(10, level=25 - d) for d in (10, 2, 5)}
+    figure = figures.recipe_curves(curves, "fast", reproduced, {5: 31.5, 7: 30.0})
+    assert [axes.texts[0].get_text() for axes in figure.axes] == [
+        f"latent dimension {d}"
+        for d in (2, 5, 10)  # the report's
+    ]
+    for axes, latent_dim in zip(figure.axes, (2, 5, 10), strict=True):
+        colours = {text.get_text(): text.get_color() for text in axes.texts}
+        drawn = {line.get_color(): line for line in axes.lines}
+        for name, curve in (("fast", curves[latent_dim]), ("report's", reproduced[latent_dim])):
+            line = drawn[colours[name]]
+            assert heights(line) == list(curve["combined_loss"][1:])
+            assert np.asarray(line.get_xdata()).tolist() == list(curve["epoch"][1:])
+        dashed = [heights(line) for line in axes.lines if line.get_linestyle() == "--"]
+        assert dashed == ([[31.5, 31.5]] if latent_dim == 5 else [])
+        assert ("published" in colours) == (latent_dim == 5)
+
+
+def test_recipes_of_one_epoch_are_visible_as_points() -> None:
+    for axes in figures.recipe_curves({5: make_curve(1)}, "fast", {5: make_curve(1, level=25)}, {}).axes:
+        assert [(heights(line), line.get_marker()) for line in axes.lines] == [
+            (list(curve["combined_loss"]), "o") for curve in (make_curve(1), make_curve(1, level=25))
+        ]
 
 
 def test_the_plane_holds_every_point_in_the_colour_of_its_digit() -> None:

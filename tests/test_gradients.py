@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from vaebench.data import Dataset
-from vaebench.device import Workers
+from vaebench.device import Precision, Workers
 from vaebench.gradients import FINITE_CHECK, MICRO_BATCH, SLOTS, BatchGradients, epoch_means
 from vaebench.losses import loss_terms
 from vaebench.vae import VAE, build_vae
@@ -15,7 +15,8 @@ from vaebench.vae import VAE, build_vae
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 # One image; less than, just and more than one micro-batch; more than one for some slots, and for each.
-SIZES = [1, MICRO_BATCH - 1, MICRO_BATCH, MICRO_BATCH + 1, 100, SLOTS * MICRO_BATCH + 45, 700]
+EVERY_SLOT = SLOTS * MICRO_BATCH
+SIZES = [1, MICRO_BATCH - 1, MICRO_BATCH, MICRO_BATCH + 1, 100, EVERY_SLOT + 45, 2 * EVERY_SLOT + 45]
 
 BuildVAE = Callable[[int, int], VAE]
 
@@ -27,7 +28,7 @@ def double_vae(tiny_vae: BuildVAE) -> VAE:
 
 def batch(digits: Dataset, size: int, latent_dim: int, offset: int = 0) -> tuple[Tensor, Tensor]:
     noise = torch.randn(size, latent_dim, generator=Generator().manual_seed(size))
-    return digits.train.images[offset : offset + size], noise
+    return digits.train.images[torch.arange(offset, offset + size) % len(digits.train)], noise
 
 
 def double_batch(digits: Dataset, size: int, offset: int = 0) -> tuple[Tensor, Tensor]:
@@ -79,13 +80,74 @@ def test_gradients_of_the_reports_network(digits: Dataset, workers: Workers) -> 
 
 
 def test_number_of_workers_changes_no_bit(digits: Dataset, crews: list[Workers]) -> None:
-    images, noise = batch(digits, SLOTS * MICRO_BATCH + 45, 2)
+    images, noise = batch(digits, EVERY_SLOT + 45, 2)
     results = set()
     for workers in crews:
         vae = build_vae(2, seed=1)
         sums = BatchGradients(vae, loss_terms, workers)(images, noise)
         results.add(bits(sums, *taken(vae)))
     assert len(results) == 1
+
+
+# Mixed precision, whatever this processor can: it is slow on some, and the same.
+
+
+@pytest.fixture
+def native(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor that multiplies bfloat16 natively, as PyTorch says it."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+
+
+def relative_errors(gradients: list[Tensor], expected: list[Tensor]) -> list[float]:
+    pairs = zip(gradients, expected, strict=True)
+    return [float((gradient - other).norm() / other.norm()) for gradient, other in pairs]
+
+
+@pytest.mark.usefixtures("native")
+def test_in_mixed_precision_gradients_are_coarser_and_no_more(digits: Dataset) -> None:
+    images, noise = batch(digits, 2 * MICRO_BATCH + 6, 2)
+    precise = build_vae(2, seed=1)
+    expected, expected_sums = plain(precise, images, noise)
+    vae = build_vae(2, seed=1)
+    workers = Workers(torch.device("cpu"), threads=2, precision="mixed")
+    sums = BatchGradients(vae, loss_terms, workers)(images, noise)
+    assert sums.dtype == torch.float32
+    torch.testing.assert_close(sums, expected_sums, rtol=5e-3, atol=0)
+    assert all(gradient.dtype == torch.float32 for gradient in taken(vae))
+    errors = relative_errors(taken(vae), expected)
+    assert 1e-4 < max(errors) < 0.1  # bfloat16 rounds by up to 1/256
+
+
+@pytest.mark.usefixtures("native")
+@pytest.mark.parametrize(("precision", "dtype"), [("mixed", torch.bfloat16), ("float32", torch.float32)])
+def test_terms_are_computed_in_the_workers_precision(
+    digits: Dataset, tiny_vae: BuildVAE, precision: Precision, dtype: torch.dtype
+) -> None:
+    dtypes = []
+
+    def terms(model: VAE, images: Tensor, noise: Tensor) -> Tensor:
+        dtypes.append(model.mean(images.flatten(1)).dtype)
+        return loss_terms(model, images, noise)
+
+    workers = Workers(torch.device("cpu"), threads=2, precision=precision)
+    BatchGradients(tiny_vae(2, 0), terms, workers)(*batch(digits, 3 * MICRO_BATCH, 2))
+    assert dtypes == [dtype] * 3
+    assert not torch.is_autocast_enabled("cpu")
+
+
+@pytest.mark.usefixtures("native")
+def test_number_of_workers_changes_no_bit_in_mixed_precision(digits: Dataset) -> None:
+    images, noise = batch(digits, EVERY_SLOT + 45, 2)
+    results = set()
+    for threads in (1, 2, 3):
+        vae = build_vae(2, seed=1)
+        workers = Workers(torch.device("cpu"), threads, precision="mixed")
+        sums = BatchGradients(vae, loss_terms, workers)(images, noise)
+        results.add(bits(sums, *taken(vae)))
+    assert len(results) == 1
+
+
+# Batches and slots.
 
 
 def test_accelerator_takes_the_batch_whole(double_vae: VAE, digits: Dataset) -> None:
@@ -97,7 +159,7 @@ def test_accelerator_takes_the_batch_whole(double_vae: VAE, digits: Dataset) -> 
         sizes.append(len(images))
         return loss_terms(model, images, noise)
 
-    accelerated = Workers(torch.device("meta"))  # stands for a device that is not the CPU
+    accelerated = Workers(torch.device("mps"))  # stands for any device that is not the CPU
     gradients = BatchGradients(double_vae, terms, accelerated)
     for _ in range(2):  # nothing is left over from the batch before
         torch.testing.assert_close(gradients(images, noise), expected_sums)
@@ -108,8 +170,8 @@ def test_accelerator_takes_the_batch_whole(double_vae: VAE, digits: Dataset) -> 
 
 def test_batches_do_not_add_up(double_vae: VAE, digits: Dataset, workers: Workers) -> None:
     gradients = BatchGradients(double_vae, loss_terms, workers)
-    gradients(*double_batch(digits, 300))  # fills every slot
-    for size in (33, 300, 1):  # and these use fewer, all, and one
+    gradients(*double_batch(digits, EVERY_SLOT))
+    for size in (MICRO_BATCH + 1, EVERY_SLOT, 1):  # these use fewer slots, all, and one
         small = double_batch(digits, size, offset=300)
         expected, expected_sums = plain(double_vae, *small)
         torch.testing.assert_close(gradients(*small), expected_sums)
@@ -144,7 +206,7 @@ def test_weights_and_batch_stay(double_vae: VAE, digits: Dataset, workers: Worke
 def test_gradients_lie_in_memory_as_the_weights_do(digits: Dataset, workers: Workers) -> None:
     # The fused optimizers walk through both side by side.
     vae = build_vae(2, seed=1)
-    BatchGradients(vae, loss_terms, workers)(*batch(digits, 70, 2))
+    BatchGradients(vae, loss_terms, workers)(*batch(digits, 2 * MICRO_BATCH + 6, 2))
     for parameter, gradient in zip(vae.parameters(), taken(vae), strict=True):
         assert gradient.stride() == parameter.stride()
 

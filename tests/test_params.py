@@ -1,6 +1,7 @@
 """The parameter file: what is refused, in which words, and that the committed file passes."""
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,39 @@ from vaebench.pipeline.stage import StageError
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# Each key of a recipe: a value, and what is allowed.
+RECIPE: dict[str, tuple[Any, str]] = {
+    "epochs": (4, "an integer from 1 to 10000"),
+    "batch_size": (128, "an integer from 1 to 65536"),
+    "optimizer": ("muon", "adam or muon"),
+    "learning_rate": (0.0005, "a number above 0, up to 1"),
+}
+RECIPE_KEYS = ", ".join(RECIPE)
+
 VALID: dict[str, Any] = {
     "seed": 3,
     "latent_dim": 7,
+    "precision": "mixed",
     "data": {"dataset": "digits"},
     "classifier": {"epochs": 2, "batch_size": 64, "learning_rate": 0.003},
-    "vae": {"epochs": 4, "batch_size": 128, "learning_rate": 0.0005},
+    "vae": {
+        "recipe": "fast",
+        "fast": {key: value for key, (value, _) in RECIPE.items()},
+        "report": {key: value for key, (value, _) in RECIPE.items()} | {"optimizer": "adam", "epochs": 5},
+    },
     "evaluate": {"samples": 100, "bootstrap": 50},
 }
-SECTIONS = [key for key, value in VALID.items() if isinstance(value, dict)]
-LEAVES = [
-    *(key for key in VALID if key not in SECTIONS),
-    *(f"{section}.{key}" for section in SECTIONS for key in VALID[section]),
-]
+
+
+def keys_of(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        yield f"{prefix}{key}", value
+        if isinstance(value, dict):
+            yield from keys_of(value, f"{prefix}{key}.")
+
+
+SECTIONS = {key: value for key, value in keys_of(VALID) if isinstance(value, dict)}
+LEAVES = [key for key, _ in keys_of(VALID) if key not in SECTIONS]
 
 SEED = "an integer from 0 to 2147483647"
 LATENT_DIM = "an integer from 1 to 512"
@@ -38,13 +59,14 @@ BOOTSTRAP = "an integer from 10 to 100000"
 ALLOWED = {
     "seed": SEED,
     "latent_dim": LATENT_DIM,
+    "precision": "mixed or float32",
     "data.dataset": "mnist or digits",
     "classifier.epochs": EPOCHS,
     "classifier.batch_size": BATCH_SIZE,
     "classifier.learning_rate": LEARNING_RATE,
-    "vae.epochs": EPOCHS,
-    "vae.batch_size": BATCH_SIZE,
-    "vae.learning_rate": LEARNING_RATE,
+    "vae.recipe": "fast or report",
+    **{f"vae.fast.{key}": allowed for key, (_, allowed) in RECIPE.items()},
+    **{f"vae.report.{key}": allowed for key, (_, allowed) in RECIPE.items()},
     "evaluate.samples": SAMPLES,
     "evaluate.bootstrap": BOOTSTRAP,
 }
@@ -93,8 +115,17 @@ def test_committed_file_is_loaded_from_the_repository_root(monkeypatch: pytest.M
 
 
 def test_committed_recipe_is_the_reports() -> None:
-    recipe = load_params(ROOT / "params.yaml").vae
-    assert (recipe.epochs, recipe.batch_size, recipe.learning_rate) == (10, 256, 5e-4)
+    recipe = load_params(ROOT / "params.yaml").vae.report
+    assert (recipe.epochs, recipe.batch_size, recipe.optimizer) == (10, 256, "adam")
+    assert recipe.learning_rate == 5e-4
+
+
+@pytest.mark.parametrize("recipe", ["fast", "report"])
+def test_recipe_is_chosen_by_its_name(tmp_path: Path, recipe: str) -> None:
+    params = load_params(written_with(tmp_path, "vae.recipe", recipe))
+    assert params.vae.chosen == getattr(params.vae, recipe)
+    assert params.vae.fast != params.vae.report
+    assert params.vae.chosen.model_dump() == VALID["vae"][recipe]
 
 
 def test_dvc_reads_the_same_numbers_as_the_stages() -> None:
@@ -116,12 +147,17 @@ def test_every_value_arrives(tmp_path: Path) -> None:
         ("seed", 2**31 - 1),
         ("latent_dim", 1),
         ("latent_dim", 512),
+        ("precision", "float32"),
         ("data.dataset", "mnist"),
         ("classifier.epochs", 1),
-        ("vae.epochs", 10_000),
+        ("vae.fast.epochs", 10_000),
         ("classifier.batch_size", 1),
-        ("vae.batch_size", 65_536),
-        ("vae.learning_rate", 1.0e-9),
+        ("vae.fast.batch_size", 65_536),
+        ("vae.fast.learning_rate", 1.0e-9),
+        ("vae.fast.optimizer", "adam"),
+        ("vae.report.optimizer", "muon"),
+        ("vae.report.epochs", 10_000),
+        ("vae.recipe", "report"),
         ("classifier.learning_rate", 1.0),
         ("evaluate.samples", 64),
         ("evaluate.samples", 1_000_000),
@@ -137,21 +173,26 @@ def test_ends_of_the_ranges_pass(tmp_path: Path, key: str, value: object) -> Non
 
 
 def test_whole_number_is_a_learning_rate(tmp_path: Path) -> None:
-    rate = load_params(written_with(tmp_path, "vae.learning_rate", "1")).vae.learning_rate
+    rate = load_params(written_with(tmp_path, "vae.fast.learning_rate", "1")).vae.fast.learning_rate
     assert isinstance(rate, float)
     assert rate == 1.0
 
 
 @pytest.mark.parametrize("text", ["1e-05", "5e-4"])
 def test_number_that_dvc_writes_is_a_number(tmp_path: Path, text: str) -> None:
-    path = written_with(tmp_path, "vae.learning_rate", text)
-    assert YAML(typ="safe").load(path)["vae"]["learning_rate"] == float(text)
-    assert load_params(path).vae.learning_rate == float(text)
+    path = written_with(tmp_path, "vae.fast.learning_rate", text)
+    assert YAML(typ="safe").load(path)["vae"]["fast"]["learning_rate"] == float(text)
+    assert load_params(path).vae.fast.learning_rate == float(text)
 
 
 def test_params_cannot_be_changed(tmp_path: Path) -> None:
     params = load_params(write(tmp_path, yaml.safe_dump(VALID)))
-    for section, key in ((params, "latent_dim"), (params.vae, "epochs"), (params.data, "dataset")):
+    for section, key in (
+        (params, "latent_dim"),
+        (params.vae, "recipe"),
+        (params.vae.fast, "epochs"),
+        (params.data, "dataset"),
+    ):
         with pytest.raises(ValidationError, match="frozen"):
             setattr(section, key, getattr(section, key))
     assert params.model_dump() == VALID
@@ -178,24 +219,34 @@ def test_params_cannot_be_changed(tmp_path: Path) -> None:
         ("seed", "-1", "-1"),
         ("seed", "2147483648", "2147483648"),
         ("seed", "false", "False"),
+        ("precision", "bfloat16", "'bfloat16'"),
+        ("precision", "32", "32"),
         ("data.dataset", "cifar", "'cifar'"),
         ("data.dataset", "MNIST", "'MNIST'"),
         ("data.dataset", "1", "1"),
         ("classifier.epochs", "0", "0"),
-        ("vae.epochs", "0", "0"),
-        ("vae.epochs", "10001", "10001"),
-        ("vae.epochs", "1.5", "1.5"),
-        ("vae.batch_size", "0", "0"),
+        ("vae.fast.epochs", "0", "0"),
+        ("vae.fast.epochs", "10001", "10001"),
+        ("vae.fast.epochs", "1.5", "1.5"),
+        ("vae.recipe", "slow", "'slow'"),
+        ("vae.recipe", "null", "None"),
+        ("vae.fast.optimizer", "sgd", "'sgd'"),
+        ("vae.fast.optimizer", "Adam", "'Adam'"),
+        ("vae.fast.optimizer", "[adam]", "['adam']"),
+        ("vae.report.optimizer", "sgd", "'sgd'"),
+        ("vae.report.epochs", "0", "0"),
+        ("vae.report.learning_rate", ".nan", "nan"),
+        ("vae.fast.batch_size", "0", "0"),
         ("classifier.batch_size", "65537", "65537"),
-        ("vae.learning_rate", "0", "0"),
-        ("vae.learning_rate", "0.0", "0.0"),
-        ("vae.learning_rate", "-1", "-1"),
-        ("vae.learning_rate", "1.001", "1.001"),
-        ("vae.learning_rate", ".nan", "nan"),
-        ("vae.learning_rate", ".inf", "inf"),
-        ("vae.learning_rate", "-.inf", "-inf"),
-        ("vae.learning_rate", "true", "True"),
-        ("vae.learning_rate", "fast", "'fast'"),
+        ("vae.fast.learning_rate", "0", "0"),
+        ("vae.fast.learning_rate", "0.0", "0.0"),
+        ("vae.fast.learning_rate", "-1", "-1"),
+        ("vae.fast.learning_rate", "1.001", "1.001"),
+        ("vae.fast.learning_rate", ".nan", "nan"),
+        ("vae.fast.learning_rate", ".inf", "inf"),
+        ("vae.fast.learning_rate", "-.inf", "-inf"),
+        ("vae.fast.learning_rate", "true", "True"),
+        ("vae.fast.learning_rate", "fast", "'fast'"),
         ("classifier.learning_rate", ".nan", "nan"),
         ("evaluate.samples", "63", "63"),
         ("evaluate.samples", "1000001", "1000001"),
@@ -216,36 +267,61 @@ def test_missing_key(tmp_path: Path, key: str) -> None:
     assert message == f"{key} is missing; it must be {ALLOWED[key]}"
 
 
-@pytest.mark.parametrize("section", SECTIONS)
-def test_missing_section(tmp_path: Path, section: str) -> None:
-    content = {key: value for key, value in VALID.items() if key != section}
+@pytest.mark.parametrize("key", SECTIONS)
+def test_missing_section(tmp_path: Path, key: str) -> None:
+    content = copy.deepcopy(VALID)
+    section, last = section_of(content, key)
+    del section[last]
     message = refusal(write(tmp_path, yaml.safe_dump(content)))
-    assert message == f"{section} is missing; it must be a section with the keys {', '.join(VALID[section])}"
+    assert message == f"{key} is missing; it must be a section with the keys {', '.join(SECTIONS[key])}"
 
 
 @pytest.mark.parametrize("text", ["3", "null", "mnist", "[epochs, 3]", "true"])
 @pytest.mark.parametrize("section", SECTIONS)
 def test_section_that_is_not_a_mapping(tmp_path: Path, section: str, text: str) -> None:
     message = refusal(written_with(tmp_path, section, text))
-    keys = ", ".join(VALID[section])
+    keys = ", ".join(SECTIONS[section])
     assert message == f"{section} must be a section with the keys {keys}, got {yaml.safe_load(text)!r}"
+
+
+ALL_KEYS = "seed, latent_dim, precision, data, classifier, vae, evaluate"
 
 
 def test_unknown_key(tmp_path: Path) -> None:
     message = refusal(write(tmp_path, yaml.safe_dump({**VALID, "latentdim": 5})))
-    assert message == "unknown key latentdim; allowed here: seed, latent_dim, data, classifier, vae, evaluate"
+    assert message == f"unknown key latentdim; allowed here: {ALL_KEYS}"
 
 
-def test_unknown_key_in_a_section(tmp_path: Path) -> None:
-    content = {**VALID, "vae": {**VALID["vae"], "momentum": 0.9}}
+@pytest.mark.parametrize(
+    ("section", "allowed"),
+    [
+        ("classifier", "epochs, batch_size, learning_rate"),
+        ("vae", "recipe, fast, report"),
+        ("vae.fast", RECIPE_KEYS),
+        ("vae.report", RECIPE_KEYS),
+    ],
+)
+def test_unknown_key_in_a_section(tmp_path: Path, section: str, allowed: str) -> None:
+    content = copy.deepcopy(VALID)
+    outer, last = section_of(content, section)
+    outer[last]["rounds"] = 0.9
     message = refusal(write(tmp_path, yaml.safe_dump(content)))
-    assert message == "unknown key vae.momentum; allowed here: epochs, batch_size, learning_rate"
+    assert message == f"unknown key {section}.rounds; allowed here: {allowed}"
+
+
+def test_recipe_is_not_written_where_it_was(tmp_path: Path) -> None:
+    # As before there were two: `-S vae.epochs=3` must not pass without an effect.
+    content = {**VALID, "vae": {**VALID["vae"], "epochs": 3}}
+    message = refusal(write(tmp_path, yaml.safe_dump(content)))
+    assert message == "unknown key vae.epochs; allowed here: recipe, fast, report"
 
 
 def test_slip_in_a_key_is_named_itself(tmp_path: Path) -> None:
-    content = {**VALID, "vae": {"epochs": 4, "batch_size": 128, "learning_rat": 0.1}}
+    content = copy.deepcopy(VALID)
+    del content["vae"]["fast"]["learning_rate"]
+    content["vae"]["fast"]["learning_rat"] = 0.1
     message = refusal(write(tmp_path, yaml.safe_dump(content)))
-    assert message == "unknown key vae.learning_rat; allowed here: epochs, batch_size, learning_rate"
+    assert message == f"unknown key vae.fast.learning_rat; allowed here: {RECIPE_KEYS}"
 
 
 @pytest.mark.parametrize("key", ["3", "on", "null", "2.5"])  # an integer, True, None and a float
@@ -256,7 +332,7 @@ def test_unknown_key_that_is_not_text(tmp_path: Path, key: str) -> None:
 @pytest.mark.parametrize("text", ["", "# nothing\n", "[]", "5", "seed", "- seed: 0\n"])
 def test_file_without_keys(tmp_path: Path, text: str) -> None:
     message = refusal(write(tmp_path, text))
-    assert message == "must hold the keys seed, latent_dim, data, classifier, vae, evaluate"
+    assert message == f"must hold the keys {ALL_KEYS}"
 
 
 @pytest.mark.parametrize(
@@ -300,7 +376,7 @@ def test_tests_cover_every_parameter() -> None:
         for name, field in section.model_fields.items():
             inner = field.annotation
             nested = isinstance(inner, type) and issubclass(inner, BaseModel)
-            found += leaves(inner, f"{name}.") if nested else [f"{prefix}{name}"]  # type: ignore[arg-type]
+            found += leaves(inner, f"{prefix}{name}.") if nested else [f"{prefix}{name}"]  # type: ignore[arg-type]
         return found
 
     assert sorted(leaves(Params)) == sorted(LEAVES) == sorted(ALLOWED)

@@ -32,15 +32,18 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:D
 ROOT = Path(__file__).resolve().parents[1]
 DIMENSIONS = (2, 3, 4, 5, 10, 30)
 TRAININGS = {f"train_vae@{latent_dim}" for latent_dim in DIMENSIONS}
+REPRODUCTIONS = {f"reproduce_report@{latent_dim}" for latent_dim in DIMENSIONS}
 EVALUATIONS = {f"evaluate@{latent_dim}" for latent_dim in DIMENSIONS}
-STAGES = {"download", "train_classifier", "render", "aggregate"} | TRAININGS | EVALUATIONS
+STAGES = {"download", "train_classifier", "render", "aggregate"} | TRAININGS | REPRODUCTIONS | EVALUATIONS
 LOSSES = [f"{prefix}{loss}_loss" for prefix in ("", "test_") for loss in ("kl", "reconstruction", "combined")]
+TEXTS = ["recipe", "precision"]  # columns of the table that are no numbers
 SCORES = ["inception_score", "inception_score_low", "inception_score_high", "training_seconds"]
 
 TINY: dict[str, dict[str, object]] = {
     "data": {"dataset": "digits"},
     "classifier": {"epochs": 1},
-    "vae": {"epochs": 1},
+    "vae.fast": {"epochs": 1},
+    "vae.report": {"epochs": 1},
     "evaluate": {"samples": 64, "bootstrap": 10},
 }
 # What a run leaves in the working tree. The report's table is there before.
@@ -110,7 +113,10 @@ def set_parameters(root: Path, changes: dict[str, dict[str, object]]) -> None:
     path = root / "params.yaml"
     params: dict[str, Any] = yaml.safe_load(path.read_text())
     for section, values in changes.items():
-        params[section] |= values
+        found = params
+        for key in section.split("."):
+            found = found[key]
+        found |= values
     path.write_text(yaml.safe_dump(params, sort_keys=False))
 
 
@@ -223,19 +229,28 @@ def statuses(execution: Execution) -> set[str]:
     return {run.info.status for run in (execution.parent, *execution.stages.values())}
 
 
+def read_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def read_table(root: Path) -> dict[int, dict[str, float]]:
     """The numbers of metrics/benchmark.csv, by dimension."""
-    with (root / "metrics/benchmark.csv").open(newline="") as file:
-        rows = [
-            {name: float(cell) if cell else math.nan for name, cell in row.items()}
-            for row in csv.DictReader(file)
-        ]
-    return {int(row["latent_dim"]): row for row in rows}
+    return {
+        int(row["latent_dim"]): {
+            name: float(cell) if cell else math.nan for name, cell in row.items() if name not in TEXTS
+        }
+        for row in read_rows(root / "metrics/benchmark.csv")
+    }
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
 
 
 def read_model(root: Path) -> dict[str, float]:
-    model: dict[str, float] = json.loads((root / "metrics/model.json").read_text())
-    return model
+    return read_json(root / "metrics/model.json")
 
 
 # dvc repro.
@@ -253,6 +268,7 @@ def test_everything_that_is_declared_is_written(project: Path) -> None:
     drawn = {path.name for path in (project / "plots/benchmark").iterdir()}
     for kind in ("confusion", "interpolations", "latent", "losses", "reconstructions", "samples"):
         assert {f"{kind}-d{latent_dim}.png" for latent_dim in DIMENSIONS} <= drawn
+    assert {"losses.png", "recipes.png"} <= drawn
 
 
 def test_table_has_every_dimension(project: Path) -> None:
@@ -263,6 +279,13 @@ def test_table_has_every_dimension(project: Path) -> None:
         assert {"latent_dim", *LOSSES, *report, *SCORES} <= set(row)
         # The report's losses are those of MNIST, and these are other digits.
         assert {name for name, value in row.items() if not math.isfinite(value)} == report
+        reproduction = read_json(project / f"metrics/reproduction/d{row['latent_dim']:.0f}.json")
+        for loss in LOSSES[:3]:
+            assert row[f"reproduced_{loss}"] == reproduction[loss] != row[loss]
+    for texts in read_rows(project / "metrics/benchmark.csv"):
+        training = read_json(project / f"metrics/training/d{texts['latent_dim']}.json")
+        assert texts["recipe"] == training["recipe"] == "fast"
+        assert (texts["precision"], texts["threads"]) == (training["precision"], str(training["threads"]))
     written = (project / "metrics/benchmark.md").read_text().splitlines()
     assert [line.split("|")[1].strip() for line in written[2:]] == [str(latent_dim) for latent_dim in table]
 
@@ -286,7 +309,7 @@ def test_record_is_one_execution_with_every_stage(project: Path) -> None:
         assert "dvc.exp" not in child.data.tags
 
     digests = set()
-    for name in ("download", "train_classifier", *TRAININGS, *EVALUATIONS):
+    for name in ("download", "train_classifier", *TRAININGS, *REPRODUCTIONS, *EVALUATIONS):
         inputs = execution.stages[name].inputs
         assert inputs is not None
         [used] = inputs.dataset_inputs
@@ -302,17 +325,34 @@ def test_record_of_a_training_has_its_curve_and_its_model(project: Path) -> None
         child = execution.stages[f"train_vae@{latent_dim}"]
         assert child.data.params["latent_dim"] == str(latent_dim)
         assert child.data.params["epochs"] == "1"
-        with (project / f"metrics/training/d{latent_dim}.csv").open(newline="") as file:
-            curve = list(csv.DictReader(file))
-        assert [row["epoch"] for row in curve] == ["1"]
+        assert (child.data.params["recipe"], child.data.params["optimizer"]) == ("fast", "muon")
+        [row] = read_rows(project / f"metrics/training/d{latent_dim}.csv")
+        assert row["epoch"] == "1"
         for loss in LOSSES:
             history = client.get_metric_history(child.info.run_id, loss)
-            assert [(metric.step, metric.value) for metric in history] == [(1, float(curve[0][loss]))]
+            assert [(metric.step, metric.value) for metric in history] == [(1, float(row[loss]))]
         assert child.outputs is not None
         [output] = child.outputs.model_outputs
         assert client.get_logged_model(output.model_id).status == "READY"
         [kept] = (project / "mlartifacts").rglob(f"d{latent_dim}.safetensors")
         assert kept.read_bytes() == (project / f"models/vae/d{latent_dim}.safetensors").read_bytes()
+
+
+def test_record_of_a_reproduction_has_its_curve_and_no_model(project: Path) -> None:
+    client = open_client(project)
+    execution = next(iter(executions(project).values()))
+    for latent_dim in DIMENSIONS:
+        child = execution.stages[f"reproduce_report@{latent_dim}"]
+        found = read_json(project / f"metrics/reproduction/d{latent_dim}.json")
+        assert found["latent_dim"] == latent_dim
+        assert (found["recipe"], found["optimizer"], found["learning_rate"]) == ("report", "adam", 5e-4)
+        for name in ("latent_dim", "recipe", "optimizer", "learning_rate", "epochs", "precision"):
+            assert child.data.params[name] == str(found[name])
+        [row] = read_rows(project / f"metrics/reproduction/d{latent_dim}.csv")
+        for loss in LOSSES:  # of the epoch, and then of the model that it left
+            values = [metric.value for metric in client.get_metric_history(child.info.run_id, loss)]
+            assert sorted(values) == sorted([float(row[loss]), found[loss]])
+        assert child.outputs is None or child.outputs.model_outputs == []
 
 
 def test_record_has_the_pictures_and_the_headline_numbers(project: Path) -> None:
@@ -344,11 +384,28 @@ def test_second_repro_runs_nothing(project: Path) -> None:
         ("src/vaebench/figures/style.py", {"render"}),
         ("src/vaebench/table.py", {"aggregate"}),
         ("src/vaebench/evaluation/inception.py", EVALUATIONS),
-        ("src/vaebench/training.py", TRAININGS),
+        ("src/vaebench/training.py", TRAININGS | REPRODUCTIONS),
     ],
 )
 def test_edit_runs_only_what_uses_it(project: Path, code: str, again: set[str]) -> None:
     with edited(project / code, "\n# Another remark.\n"):
+        output = succeed(project, "dvc", "repro", "--dry")
+    assert set(ran(output)) == again
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "again"),
+    [
+        ("vae", {"recipe": "report"}, TRAININGS),  # the reproductions are there
+        ("vae.fast", {"epochs": 2}, TRAININGS),
+        ("vae.report", {"epochs": 2}, REPRODUCTIONS),
+    ],
+)
+def test_parameter_runs_only_what_uses_it(
+    project: Path, section: str, values: dict[str, object], again: set[str]
+) -> None:
+    with edited(project / "params.yaml", ""):
+        set_parameters(project, {section: values})
         output = succeed(project, "dvc", "repro", "--dry")
     assert set(ran(output)) == again
 
@@ -431,7 +488,8 @@ def test_experiment_trains_the_model_that_is_not_there(published: Path) -> None:
     assert set(ran(output)) == {"train_vae@7", "evaluate@7", "render", "aggregate"}
     assert tuple(read_table(published)) == (2, 3, 4, 5, 7, 10, 30)
     assert read_model(published)["latent_dim"] == 7
-    assert math.isnan(read_table(published)[7]["report_combined_loss"])
+    for source in ("report", "reproduced"):
+        assert math.isnan(read_table(published)[7][f"{source}_combined_loss"])
 
     [name] = re.findall(r"^Ran experiment\(s\): (.+)$", output, re.MULTILINE)
     assert list(executions(published)) == [*before, name]
@@ -506,6 +564,29 @@ def test_queue_runs_snapshots_side_by_side(queue: Path) -> None:
     assert not list(queue.glob(".dvc/tmp/exps/**/mlflow.db"))
 
 
+# The two recipes.
+
+
+def test_model_trained_by_the_reports_recipe_has_the_reproductions_losses(
+    project: Path, prepared: Path
+) -> None:
+    (prepared / "models").mkdir()
+    shutil.copy(project / "models/classifier.safetensors", prepared / "models")
+    set_parameters(prepared, {"vae": {"recipe": "report"}})
+    for stage in ("train_vae", "evaluate"):
+        succeed(prepared, "python", f"stages/{stage}.py", "--latent-dim", "2")
+    model, reproduction = (
+        read_json(root / f"metrics/{folder}/d2.json")
+        for root, folder in ((prepared, "evaluation"), (project, "reproduction"))
+    )
+    assert {loss: model[loss] for loss in LOSSES} == {loss: reproduction[loss] for loss in LOSSES}
+    other = read_json(project / "metrics/evaluation/d2.json")
+    assert all(other[loss] != model[loss] for loss in LOSSES)  # which `vae.fast` has not
+    curve = (prepared / "metrics/training/d2.csv").read_text()
+    assert curve == (project / "metrics/reproduction/d2.csv").read_text()
+    assert read_json(prepared / "metrics/training/d2.json")["recipe"] == "report"
+
+
 # What a stage refuses, and what it leaves then.
 
 
@@ -515,6 +596,7 @@ def test_queue_runs_snapshots_side_by_side(queue: Path) -> None:
         "download.py",
         "train_classifier.py",
         "train_vae.py --latent-dim 5",
+        "reproduce_report.py --latent-dim 5",
         "evaluate.py --latent-dim 5",
         "render.py --model 5 2 3",
         "aggregate.py --model 5 2 3",
@@ -522,29 +604,29 @@ def test_queue_runs_snapshots_side_by_side(queue: Path) -> None:
 )
 def test_unknown_parameter_is_refused(template: Path, tmp_path: Path, command: str) -> None:
     root = clone(template, tmp_path / "misspelt")
-    set_parameters(root, {"vae": {"learnig_rate": 0.1}})
+    allowed = ", ".join(yaml.safe_load((root / "params.yaml").read_text())["vae"]["fast"])
+    set_parameters(root, {"vae.fast": {"learnig_rate": 0.1}})
     before = working_tree(root)
     done = run(root, "python", *shlex.split(f"stages/{command}"))
-    assert (done.returncode, done.stdout) == (
-        2,
-        "error: params.yaml: unknown key vae.learnig_rate; allowed here: epochs, batch_size, learning_rate\n",
-    )
+    message = f"error: params.yaml: unknown key vae.fast.learnig_rate; allowed here: {allowed}\n"
+    assert (done.returncode, done.stdout) == (2, message)
     assert working_tree(root) == before
 
 
-def test_loss_that_is_not_finite_ends_the_training(prepared: Path) -> None:
-    set_parameters(prepared, {"vae": {"learning_rate": 1.0, "epochs": 3}})
+@pytest.mark.parametrize(("stage", "recipe"), [("train_vae", "fast"), ("reproduce_report", "report")])
+def test_loss_that_is_not_finite_ends_the_training(prepared: Path, stage: str, recipe: str) -> None:
+    set_parameters(prepared, {f"vae.{recipe}": {"optimizer": "adam", "learning_rate": 1.0, "epochs": 3}})
     before = working_tree(prepared)
-    done = run(prepared, "python", "stages/train_vae.py", "--latent-dim", "2")
+    done = run(prepared, "python", f"stages/{stage}.py", "--latent-dim", "2")
     assert done.returncode == 2
     assert "Traceback" not in done.stdout
     message = done.stdout.splitlines()[-1]
     assert message.startswith("error: the loss is NaN or infinite in epoch ")
-    assert "vae.learning_rate" in message
+    assert message.endswith(f"; try a lower vae.{recipe}.learning_rate")
     assert working_tree(prepared) == before
     assert not (prepared / "models").exists()
     [execution] = executions(prepared).values()
-    assert set(execution.stages) == {"train_vae@2"}
+    assert set(execution.stages) == {f"{stage}@2"}
     assert statuses(execution) == {"FAILED"}
 
 
@@ -593,6 +675,7 @@ def test_real_digits_are_learnt(template: Path, tmp_path: Path, mirror: str, wor
         test,
         epochs=1,
         batch_size=64,
+        optimizer="adam",
         learning_rate=1e-3,
         seed=0,
         workers=workers,

@@ -12,6 +12,11 @@ def test_table_is_the_pipelines() -> None:
     assert table.strip() == (ROOT / "metrics/benchmark.md").read_text().strip()
 
 
+def test_speed_is_the_benchmarks() -> None:
+    table = README.split("<!-- throughput.md -->")[1].split("<!-- /throughput.md -->")[0]
+    assert table.strip() == (ROOT / "benchmarks/throughput.md").read_text().strip()
+
+
 def test_links_lead_somewhere() -> None:
     targets = re.findall(r"\]\(([^)#]+)\)", README)
     local = [target for target in targets if not target.startswith("http")]

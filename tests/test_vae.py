@@ -1,5 +1,6 @@
 """The network of the report: its layers, sizes and outputs, and the file that rebuilds it."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,12 +10,16 @@ from torch import Generator, Tensor, nn
 from torch.distributions import Normal
 from torch.nn import functional
 
+from textbook import TextbookVAE, textbook_loss
+from vaebench.losses import loss_terms
 from vaebench.tensors import load_tensors
-from vaebench.vae import VAE, Posterior, build_vae, load_vae, save_vae
+from vaebench.vae import VAE, ConvTranspose2d, Posterior, build_vae, load_vae, save_vae
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
+
+AsTextbook = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
 
 @pytest.fixture
@@ -63,7 +68,7 @@ def test_encoder_is_the_reports() -> None:
         (64, 64, (3, 3), (2, 2), (1, 1)),
         (64, 64, (3, 3), (1, 1), (1, 1)),
     ]
-    assert [type(layer) for layer in encoder] == [nn.Conv2d, nn.LeakyReLU] * 4 + [nn.Flatten]
+    assert [type(layer) for layer in encoder] == [nn.Conv2d, nn.LeakyReLU] * 4
     assert sizes(encoder, torch.zeros(1, 1, 28, 28)) == [28, 14, 7, 7]
 
 
@@ -72,9 +77,8 @@ def test_decoder_is_the_mirror() -> None:
     encoded, decoded = convolutions(vae.encoder), convolutions(vae.decoder)
     mirrored = [(out, into, kernel, stride, pad) for into, out, kernel, stride, pad in reversed(encoded)]
     assert decoded == mirrored
-    assert all(isinstance(layer, nn.ConvTranspose2d) for layer in vae.decoder[2::2][:-1])
-    assert isinstance(vae.decoder[-1], nn.Sigmoid)
-    assert sizes(vae.decoder, torch.zeros(1, 5)) == [7, 14, 28, 28]
+    assert [type(layer) for layer in vae.decoder] == [ConvTranspose2d, nn.LeakyReLU] * 3 + [ConvTranspose2d]
+    assert sizes(vae.decoder, torch.zeros(1, 64, 7, 7)) == [7, 14, 28, 28]
 
 
 @pytest.mark.parametrize("latent_dim", [1, 2, 5, 30, 512])
@@ -105,12 +109,12 @@ def test_computes_what_the_layers_say(images: Tensor, latents: Tensor) -> None:
     features = images
     for number, stride in ((0, 1), (2, 2), (4, 2), (6, 1)):
         features = functional.leaky_relu(layer(features, "encoder", number, stride))
-    flat = features.reshape(3, -1)
-    decoded = functional.linear(latents, weights["decoder.0.weight"], weights["decoder.0.bias"])
-    decoded = decoded.reshape(3, 64, 7, 7)
-    for number, stride in ((2, 1), (4, 2), (6, 2)):
+    flat = features.movedim(1, 3).reshape(3, -1)  # the channels of a pixel side by side
+    decoded = functional.linear(latents, weights["expand.weight"], weights["expand.bias"])
+    decoded = decoded.reshape(3, 7, 7, 64).movedim(3, 1)
+    for number, stride in ((0, 1), (2, 2), (4, 2)):
         decoded = functional.leaky_relu(layer(decoded, "decoder", number, stride))
-    decoded = layer(decoded, "decoder", 8, 1).sigmoid()
+    decoded = layer(decoded, "decoder", 6, 1).sigmoid()
 
     with torch.no_grad():
         mean, log_var = vae.encode(images)
@@ -152,6 +156,109 @@ def test_encode_does_not_change_the_images(images: Tensor) -> None:
     before = images.clone()
     build_vae(5, seed=0).encode(images)  # its activations work in place
     assert torch.equal(images, before)
+
+
+# The textbook network, which has the same weights in the order of plain layers.
+
+
+@pytest.fixture(scope="module", params=[2, 30])
+def pair(request: pytest.FixtureRequest, as_textbook: AsTextbook) -> tuple[VAE, TextbookVAE]:
+    """The same network twice, in double precision."""
+    vae, textbook = build_vae(request.param, seed=3).double(), TextbookVAE(request.param).double()
+    textbook.load_state_dict(as_textbook(vae.state_dict()))
+    return vae, textbook
+
+
+@pytest.fixture
+def precise_images(images: Tensor) -> Tensor:
+    return images.double()
+
+
+@pytest.fixture
+def noise(pair: tuple[VAE, TextbookVAE]) -> Tensor:
+    generator = Generator().manual_seed(4)
+    return torch.randn(3, pair[0].latent_dim, generator=generator, dtype=torch.float64)
+
+
+def test_outputs_are_those_of_the_textbook_network(
+    pair: tuple[VAE, TextbookVAE], precise_images: Tensor, noise: Tensor
+) -> None:
+    vae, textbook = pair
+    with torch.no_grad():
+        posterior = vae.encode(precise_images)
+        found = (vae.decode(posterior.sample(noise)), *posterior)
+        expected = textbook(precise_images, noise)
+    for tensor, other in zip(found, expected, strict=True):
+        assert tensor.dtype == torch.float64
+        torch.testing.assert_close(tensor, other, rtol=1e-9, atol=1e-12)
+
+
+def test_gradients_are_those_of_the_textbook_network(
+    pair: tuple[VAE, TextbookVAE], precise_images: Tensor, noise: Tensor, as_textbook: AsTextbook
+) -> None:
+    vae, textbook = pair
+    loss = loss_terms(vae, precise_images, noise).sum(1).mean()
+    names = [name for name, _ in vae.named_parameters()]
+    gradients = torch.autograd.grad(loss, list(vae.parameters()))
+    expected_loss = textbook_loss(precise_images, *textbook(precise_images, noise))
+    expected_names = [name for name, _ in textbook.named_parameters()]
+    expected = torch.autograd.grad(expected_loss, list(textbook.parameters()))
+
+    torch.testing.assert_close(loss, expected_loss, rtol=1e-9, atol=0)
+    found = as_textbook(dict(zip(names, gradients, strict=True)))
+    assert list(found) == expected_names
+    for name, other in zip(expected_names, expected, strict=True):
+        scale = float(other.abs().max())
+        assert scale > 0
+        torch.testing.assert_close(found[name], other, rtol=1e-9, atol=1e-12 * scale)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_transposed_convolution_is_pytorchs(stride: int) -> None:
+    own = ConvTranspose2d(5, 3, stride=stride).double()
+    plain = nn.ConvTranspose2d(5, 3, 3, stride, padding=1, output_padding=stride - 1).double()
+    plain.load_state_dict(own.state_dict())
+    generator = Generator().manual_seed(0)
+    tensor = torch.randn(2, 5, 7, 7, generator=generator, dtype=torch.float64, requires_grad=True)
+    results = [layer(tensor) for layer in (own, plain)]
+    torch.testing.assert_close(*results, rtol=1e-12, atol=1e-12)
+    direction = torch.randn(results[0].shape, generator=generator, dtype=torch.float64)
+    found, expected = (
+        torch.autograd.grad(result, [tensor, *layer.parameters()], direction)
+        for result, layer in zip(results, (own, plain), strict=True)
+    )
+    for gradient, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(gradient, other, rtol=1e-12, atol=1e-12)
+
+
+# Mixed precision.
+
+
+def test_in_mixed_precision_results_are_as_fine_as_the_images(images: Tensor, latents: Tensor) -> None:
+    vae = build_vae(5, seed=0)
+    with torch.no_grad():
+        posterior, decoded = vae.encode(images), vae.decode(latents)
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed, mixed_decoded = vae.encode(images), vae.decode(latents)
+    for tensor, other in ((mixed.mean, posterior.mean), (mixed.log_var, posterior.log_var)):
+        assert tensor.dtype == torch.float32
+        assert not torch.equal(tensor, other)  # else the test itself is at fault
+        torch.testing.assert_close(tensor, other, rtol=0.02, atol=0.01)
+    assert mixed_decoded.dtype == torch.float32
+    torch.testing.assert_close(mixed_decoded, decoded, rtol=0, atol=0.01)
+
+
+def test_in_mixed_precision_white_is_not_coarse() -> None:
+    # Between 0.99 and 1 bfloat16 has 0.99219 and 0.99609 alone; the logits there are finer than that.
+    vae = build_vae(5, seed=0)
+    with torch.no_grad():
+        list(vae.parameters())[-1].fill_(5.0)  # the bias of the last layer
+        latents = torch.randn(8, 5, generator=Generator().manual_seed(0))
+        with torch.autocast("cpu", torch.bfloat16):
+            decoded = vae.decode(latents)
+    white = decoded[(decoded > 0.99) & (decoded < 0.996)]
+    assert len(white) > 1000
+    assert len(white.unique()) > 3
 
 
 # The posterior.
