@@ -396,7 +396,7 @@ def test_edit_runs_only_what_uses_it(project: Path, code: str, again: set[str]) 
 @pytest.mark.parametrize(
     ("section", "values", "again"),
     [
-        ("vae", {"recipe": "report"}, TRAININGS),  # the reproductions are there
+        ("vae", {"recipe": "report"}, TRAININGS | {"render"}),  # the reproductions are there; a legend is not
         ("vae.fast", {"epochs": 2}, TRAININGS),
         ("vae.report", {"epochs": 2}, REPRODUCTIONS),
     ],
