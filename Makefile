@@ -67,7 +67,7 @@ format: setup  ## Format the code
 	ruff check --fix .
 
 # Pythae goes into a throw-away environment that sees this one's packages.
-bench: setup  ## Time training beside a textbook loop and Pythae, and the start of a stage (12 minutes)
+bench: setup  ## Time training beside a textbook loop and Pythae, and the start of a stage (7 minutes)
 	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
 	python -m venv "$$folder"; \
 	for packages in "$$folder"/lib/python*/site-packages; do \
@@ -76,7 +76,7 @@ bench: setup  ## Time training beside a textbook loop and Pythae, and the start 
 	uv pip install --quiet --python "$$folder" --no-deps pythae==0.1.2 imageio; \
 	PYTHONPATH=src python benchmarks/throughput.py --pythae "$$folder/bin/python"
 
-recipes: setup  ## Count the epochs to the report's losses, by recipe and seed (20 minutes)
+recipes: setup  ## Count the epochs to the report's losses, by recipe and seed (half an hour)
 	PYTHONPATH=src python benchmarks/time_to_report.py
 
 times: setup  ## Say where the time of the last dvc repro went

@@ -200,7 +200,7 @@ def _startup() -> list[dict[str, object]]:
         "a stage's --help": [sys.executable, "stages/train_vae.py", "--help"],
         "imports": [sys.executable, "-c", imports],
         "imports and record": [sys.executable, "-c", f"{imports}\n{record}"],
-        "dvc repro with nothing to do": ["dvc", "repro", "--dry"],
+        "dvc repro --dry with nothing to do": ["dvc", "repro", "--dry"],
     }
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -69,6 +69,21 @@ def train(
         workers=workers,
     )
     return Run(vae, list(trained))
+
+
+def three_epochs(vae: VAE, train_images: Tensor, test_images: Tensor, workers: Workers) -> Iterator[Epoch]:
+    """Prepare a training of which each epoch has still to be asked for."""
+    return train_vae(
+        vae,
+        train_images,
+        test_images,
+        epochs=3,
+        batch_size=BATCH,
+        optimizer="adam",
+        learning_rate=RATE,
+        seed=SEED,
+        workers=workers,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -417,17 +432,7 @@ def test_epoch_is_trained_when_it_is_asked_for(
 ) -> None:
     vae = tiny_vae(2, 0)
     before = vae.mean.weight.detach().clone()
-    epochs = train_vae(
-        vae,
-        train_images,
-        test_images,
-        epochs=3,
-        batch_size=BATCH,
-        optimizer="adam",
-        learning_rate=RATE,
-        seed=SEED,
-        workers=workers,
-    )
+    epochs = three_epochs(vae, train_images, test_images, workers)
     assert torch.equal(vae.mean.weight, before)
     assert next(epochs).number == 1
     after_one = vae.mean.weight.detach().clone()
@@ -522,17 +527,7 @@ def test_message_names_the_epoch(
     tiny_vae: BuildVAE, train_images: Tensor, test_images: Tensor, workers: Workers
 ) -> None:
     vae = tiny_vae(2, 0)
-    epochs = train_vae(
-        vae,
-        train_images,
-        test_images,
-        epochs=3,
-        batch_size=BATCH,
-        optimizer="adam",
-        learning_rate=RATE,
-        seed=SEED,
-        workers=workers,
-    )
+    epochs = three_epochs(vae, train_images, test_images, workers)
     next(epochs)
     poison(vae)
     with pytest.raises(FloatingPointError, match="epoch 2"):
