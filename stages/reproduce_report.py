@@ -3,7 +3,7 @@
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import write_csv, write_json
 from vaebench.pipeline.params import LatentDimOption, load_params
-from vaebench.pipeline.stage import StageError, require, run_stage, say
+from vaebench.pipeline.stage import require, run_stage
 
 
 def main(latent_dim: LatentDimOption) -> None:
@@ -16,6 +16,7 @@ def main(latent_dim: LatentDimOption) -> None:
     from vaebench.data import load_dataset
     from vaebench.device import Workers, select_device
     from vaebench.losses import mean_losses
+    from vaebench.pipeline.progress import follow
     from vaebench.pipeline.tracking import track
     from vaebench.training import train_vae
     from vaebench.vae import build_vae
@@ -23,7 +24,7 @@ def main(latent_dim: LatentDimOption) -> None:
     recipe = params.vae.report.model_dump()
     dataset = load_dataset(dataset_file)
     workers = Workers(select_device(), precision=params.precision)
-    about = {"recipe": "report", **recipe, "seed": params.seed, "precision": workers.precision}
+    about = {"recipe": "report", **recipe, "seed": params.seed, "training_precision": workers.precision}
     with track(
         f"reproduce_report@{latent_dim}",
         params={"latent_dim": latent_dim, **about},
@@ -31,22 +32,17 @@ def main(latent_dim: LatentDimOption) -> None:
     ) as run:
         run.log_dataset(dataset)
         vae = build_vae(latent_dim, params.seed).to(workers.device)
-        curve, seconds = [], 0.0
-        try:
-            for epoch in train_vae(
-                vae, dataset.train.images, dataset.test.images, **recipe, seed=params.seed, workers=workers
-            ):
-                curve.append({"epoch": epoch.number, **epoch.losses()})
-                seconds += epoch.seconds
-                run.log_metrics(epoch.losses(), step=epoch.number)
-                say(f"dimension {latent_dim}, {epoch}")
-        except FloatingPointError as error:
-            raise StageError(f"{error}; try a lower vae.report.learning_rate") from error
+        training = train_vae(
+            vae, dataset.train.images, dataset.test.images, **recipe, seed=params.seed, workers=workers
+        )
+        epochs = follow(training, run, f"dimension {latent_dim}", "vae.report.learning_rate")
         generator = Generator().manual_seed(params.seed)
         train_losses = mean_losses(vae, dataset.train.images, generator, workers)
         test_losses = mean_losses(vae, dataset.test.images, generator, workers)
+        seconds = sum(epoch.seconds for epoch in epochs)
         scores = {**train_losses.named(), **test_losses.named("test_"), "training_seconds": seconds}
 
+        curve = [{"epoch": epoch.number, **epoch.losses()} for epoch in epochs]
         write_csv(paths.reproduction_curve(latent_dim), curve)
         write_json(paths.reproduction(latent_dim), {"latent_dim": latent_dim, **about, **scores})
         run.log_metrics(scores)

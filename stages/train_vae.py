@@ -3,7 +3,7 @@
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import whole_file, write_csv, write_json
 from vaebench.pipeline.params import LatentDimOption, load_params
-from vaebench.pipeline.stage import StageError, require, run_stage, say
+from vaebench.pipeline.stage import require, run_stage
 
 
 def main(latent_dim: LatentDimOption) -> None:
@@ -13,6 +13,7 @@ def main(latent_dim: LatentDimOption) -> None:
 
     from vaebench.data import load_dataset
     from vaebench.device import Workers, select_device
+    from vaebench.pipeline.progress import follow
     from vaebench.pipeline.tracking import track
     from vaebench.training import train_vae
     from vaebench.vae import build_vae, save_vae
@@ -20,7 +21,7 @@ def main(latent_dim: LatentDimOption) -> None:
     recipe = params.vae.chosen.model_dump()
     dataset = load_dataset(dataset_file)
     workers = Workers(select_device(), precision=params.precision)
-    about = {"recipe": params.vae.recipe, **recipe, "precision": workers.precision}
+    about = {"recipe": params.vae.recipe, **recipe, "training_precision": workers.precision}
     with track(
         f"train_vae@{latent_dim}",
         params={"seed": params.seed, "latent_dim": latent_dim, **about},
@@ -28,26 +29,21 @@ def main(latent_dim: LatentDimOption) -> None:
     ) as run:
         run.log_dataset(dataset)
         vae = build_vae(latent_dim, params.seed).to(workers.device)
-        curve, seconds = [], 0.0
-        try:
-            for epoch in train_vae(
-                vae, dataset.train.images, dataset.test.images, **recipe, seed=params.seed, workers=workers
-            ):
-                curve.append({"epoch": epoch.number, **epoch.losses()})
-                seconds += epoch.seconds
-                run.log_metrics(epoch.losses(), step=epoch.number)
-                say(f"dimension {latent_dim}, {epoch}")
-        except FloatingPointError as error:
-            raise StageError(f"{error}; try a lower vae.{params.vae.recipe}.learning_rate") from error
+        training = train_vae(
+            vae, dataset.train.images, dataset.test.images, **recipe, seed=params.seed, workers=workers
+        )
+        name, rate = f"dimension {latent_dim}", f"vae.{params.vae.recipe}.learning_rate"
+        epochs = follow(training, run, name, rate)
+        seconds = sum(epoch.seconds for epoch in epochs)
         statistics = {
             "training_seconds": seconds,
-            "images_per_second": len(dataset.train) * len(curve) / seconds,
+            "images_per_second": len(dataset.train) * len(epochs) / seconds,
             "parameters": sum(parameter.numel() for parameter in vae.parameters()),
         }
 
         with whole_file(paths.vae_weights(latent_dim)) as temporary:
             save_vae(temporary, vae)
-        write_csv(paths.curve(latent_dim), curve)
+        write_csv(paths.curve(latent_dim), [{"epoch": each.number, **each.losses()} for each in epochs])
         machine = {"device": workers.device.type, "threads": workers.threads}
         write_json(paths.training(latent_dim), {"latent_dim": latent_dim, **about, **machine, **statistics})
         run.log_metrics(statistics)
