@@ -1,51 +1,53 @@
-"""Stage 2: train the classifier that reads generated digits."""
+"""Stage 2: train one member of the panel of classifiers that reads generated digits."""
 
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import whole_file, write_json
-from vaebench.pipeline.params import load_params
-from vaebench.pipeline.stage import StageError, require, run_stage, say
+from vaebench.pipeline.params import MemberOption, load_params
+from vaebench.pipeline.stage import require, run_stage, say
 
 
-def main() -> None:
-    """Train the digit classifier; write its weights, its test accuracy and its confusion matrix."""
+def main(member: MemberOption) -> None:
+    """Train a classifier from a seed of its own; write its weights and how well it reads the test digits."""
     params = load_params()
     dataset_file = require(paths.DATASET, "download")
 
-    from vaebench.classifier import build_classifier, class_probabilities, save_classifier, train_classifier
+    from vaebench.classifier import build_classifier, save_classifier, train_classifier
     from vaebench.data import load_dataset
     from vaebench.device import Workers, select_device
+    from vaebench.evaluation.calibration import expected_calibration_error
     from vaebench.evaluation.confusion import accuracy, confusion_matrix
+    from vaebench.evaluation.panel import read
+    from vaebench.pipeline.progress import follow
     from vaebench.pipeline.tracking import track
 
     dataset = load_dataset(dataset_file)
+    test = dataset.test
     workers = Workers(select_device(), precision=params.precision)
     recipe = params.classifier.model_dump()
-    with track(
-        "train_classifier",
-        params={"seed": params.seed, **recipe, "precision": workers.precision},
-        device=workers.device.type,
-    ) as run:
+    seed = params.seed + member
+    about = {"seed": seed, **recipe, "training_precision": workers.precision}
+    with track(f"train_classifier@{member}", params=about, device=workers.device.type) as run:
         run.log_dataset(dataset)
-        classifier = build_classifier(params.seed).to(workers.device)
-        try:
-            for epoch in train_classifier(
-                classifier, dataset.train, **recipe, seed=params.seed, workers=workers
-            ):
-                say(f"epoch {epoch.number}/{params.classifier.epochs}: cross-entropy {epoch.loss:.4f}")
-                run.log_metrics({"cross_entropy": epoch.loss}, step=epoch.number)
-        except FloatingPointError as error:
-            raise StageError(f"{error}; try a lower classifier.learning_rate") from error
-        readings = class_probabilities(classifier, dataset.test.images, workers).argmax(1)
-        confusion = confusion_matrix(dataset.test.labels, readings)
-        scores = {"test_accuracy": accuracy(confusion)}
-        say(f"test accuracy {scores['test_accuracy']:.2%}")
+        classifier = build_classifier(seed).to(workers.device)
+        training = train_classifier(classifier, dataset.train, **recipe, seed=seed, workers=workers)
+        follow(training, run, f"classifier {member}", "classifier.learning_rate")
+        readings = read([classifier], test.images, workers)
+        confusion = confusion_matrix(test.labels, readings.digits)
+        scores = {
+            "test_accuracy": accuracy(confusion),
+            "expected_calibration_error": expected_calibration_error(readings.consensus, test.labels),
+        }
+        for name, value in scores.items():
+            say(f"{name}: {value:.4f}")
 
-        with whole_file(paths.CLASSIFIER) as temporary:
+        with whole_file(paths.classifier_weights(member)) as temporary:
             save_classifier(temporary, classifier)
-        write_json(paths.CLASSIFIER_METRICS, {**scores, "confusion": confusion.tolist()})
+        counts = {"train_images": len(dataset.train), "test_images": len(test)}
+        found = {**about, **counts, **scores, "confusion": confusion.tolist()}
+        write_json(paths.classifier_metrics(member), found)
         run.log_metrics(scores)
-        run.log_model(paths.CLASSIFIER, "classifier", {})
-        run.log_artifact(paths.CLASSIFIER_METRICS)
+        run.log_model(paths.classifier_weights(member), f"classifier-{member}", about)
+        run.log_artifact(paths.classifier_metrics(member))
 
 
 if __name__ == "__main__":

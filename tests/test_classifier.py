@@ -14,7 +14,6 @@ from vaebench.classifier import (
     Classifier,
     ClassifierEpoch,
     build_classifier,
-    class_probabilities,
     cross_entropy,
     load_classifier,
     save_classifier,
@@ -22,7 +21,8 @@ from vaebench.classifier import (
     train_classifier,
 )
 from vaebench.data import Dataset, Images
-from vaebench.device import CHUNK, Workers
+from vaebench.device import Workers
+from vaebench.evaluation.panel import read
 from vaebench.optimizers import Update
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -136,8 +136,8 @@ def test_it_learns_digits(
 ) -> None:
     classifier, epochs = trained
     assert [epoch.number for epoch in epochs] == [1, 2]
-    assert epochs[1].loss < epochs[0].loss / 2 < math.log(10) / 2
-    readings = class_probabilities(classifier, digits.test.images, workers).argmax(1)
+    assert epochs[1].cross_entropy < epochs[0].cross_entropy / 2 < math.log(10) / 2
+    readings = read([classifier], digits.test.images, workers).digits
     assert (readings == digits.test.labels).double().mean() > 0.9
 
 
@@ -163,7 +163,7 @@ def test_textbook_loop_gives_the_same_losses(digits: Dataset, workers: Workers) 
             loss.backward()
             update()
             losses += [loss.item()] * len(chosen)
-        assert epoch.loss == pytest.approx(sum(losses) / COUNT, rel=1e-9)
+        assert epoch.cross_entropy == pytest.approx(sum(losses) / COUNT, rel=1e-9)
     for weight, expected in zip(classifier.parameters(), textbook.parameters(), strict=True):
         torch.testing.assert_close(weight, expected, rtol=1e-5, atol=1e-8)
 
@@ -183,11 +183,8 @@ def test_mixed_precision_repeats_itself_and_learns_as_well(
         epochs = train(classifier, digits.train, crew, epochs=2, batch_size=32)
         results.add((tuple(epochs), file_bytes(classifier, tmp_path)))
     assert len(results) == 1
-    assert [epoch.loss for epoch in epochs] != [epoch.loss for epoch in trained[1]]
-    readings = [
-        class_probabilities(model, digits.test.images, workers).argmax(1)
-        for model in (classifier, trained[0])
-    ]
+    assert [epoch.cross_entropy for epoch in epochs] != [epoch.cross_entropy for epoch in trained[1]]
+    readings = [read([model], digits.test.images, workers).digits for model in (classifier, trained[0])]
     mixed_share, share = ((each == digits.test.labels).double().mean() for each in readings)
     assert mixed_share > share - 0.03
 
@@ -217,7 +214,7 @@ def test_single_step(digits: Dataset, workers: Workers, batch_size: int) -> None
     # The schedule has a warm-up that one step hardly enters; and a warning would fail the test.
     classifier = build_classifier(SEED)
     [epoch] = train(classifier, first(digits.train, 40), workers, epochs=1, batch_size=batch_size)
-    assert epoch.loss == pytest.approx(math.log(10), abs=0.1)
+    assert epoch.cross_entropy == pytest.approx(math.log(10), abs=0.1)
 
 
 def test_epoch_is_trained_when_it_is_asked_for(digits: Dataset, workers: Workers, tmp_path: Path) -> None:
@@ -243,34 +240,6 @@ def test_weights_that_are_not_numbers_are_an_error(digits: Dataset, workers: Wor
 # Probabilities and files.
 
 
-@pytest.mark.parametrize("count", [1, CHUNK + 3])
-def test_probabilities(
-    trained: tuple[Classifier, list[ClassifierEpoch]], digits: Dataset, crews: list[Workers], count: int
-) -> None:
-    classifier, _ = trained
-    images = digits.test.images[:count]
-    several = [class_probabilities(classifier, images, workers) for workers in crews]
-    probabilities = several[0]
-    assert all(torch.equal(other, probabilities) for other in several)
-    assert (probabilities.shape, probabilities.dtype) == ((count, 10), torch.float64)
-    assert not probabilities.requires_grad
-    assert torch.all(probabilities >= 0)
-    torch.testing.assert_close(probabilities.sum(1), torch.ones(count).double(), rtol=0, atol=1e-12)
-    with torch.no_grad():
-        logits = classifier(images).double()
-    torch.testing.assert_close(probabilities, logits.softmax(1), rtol=1e-4, atol=1e-9)
-
-
-def test_probabilities_of_a_classifier_that_is_too_sure(digits: Dataset, workers: Workers) -> None:
-    classifier = build_classifier(SEED)
-    with torch.no_grad():
-        list(classifier.parameters())[-2].mul_(1e6)  # the last layer's weights
-    probabilities = class_probabilities(classifier, digits.test.images[:9], workers)
-    assert torch.all(probabilities.isfinite())
-    assert torch.any(probabilities == 0)
-    assert probabilities.sum(1).tolist() == pytest.approx([1.0] * 9, abs=1e-12)
-
-
 def test_train_save_load_gives_the_same_numbers(
     trained: tuple[Classifier, list[ClassifierEpoch]],
     digits: Dataset,
@@ -283,6 +252,6 @@ def test_train_save_load_gives_the_same_numbers(
     loaded = load_classifier(tmp_path / "classifier.safetensors", CPU)
     assert not loaded.training
     images = digits.test.images
-    expected = class_probabilities(classifier, images, workers)
-    assert torch.equal(class_probabilities(loaded, images, workers), expected)
+    expected = read([classifier], images, workers).probabilities
+    assert torch.equal(read([loaded], images, workers).probabilities, expected)
     assert file_bytes(loaded, tmp_path) == saved

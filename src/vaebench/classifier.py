@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
@@ -16,6 +17,13 @@ from vaebench.optimizers import Update
 from vaebench.tensors import build_model, load_tensors, save_tensors
 
 SHIFT = 2  # pixels a training image is moved at most, in each direction
+
+
+class Reading(NamedTuple):
+    """What a classifier makes of images."""
+
+    logits: Tensor  # (B, 10)
+    features: Tensor  # (B, 128), the activations before the last layer, at least 0
 
 
 class Classifier(nn.Module):
@@ -43,8 +51,12 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits of `images` (B, 1, 28, 28), float32 in [0, 1]: (B, 10)."""
-        logits: Tensor = self.layers(images)
-        return logits
+        return self.read(images).logits
+
+    def read(self, images: Tensor) -> Reading:
+        """Return the logits of `images` (B, 1, 28, 28), float32 in [0, 1], and the features behind them."""
+        features = self.layers[:-1](images)
+        return Reading(self.layers[-1](features), features)
 
 
 def build_classifier(seed: int) -> Classifier:
@@ -70,7 +82,15 @@ class ClassifierEpoch:
     """What one pass over the training images left."""
 
     number: int  # from 1
-    loss: float  # cross-entropy in nats, mean over the epoch's (shifted) images
+    cross_entropy: float  # in nats, mean over the epoch's (shifted) images
+
+    def losses(self) -> dict[str, float]:
+        """Return the loss by name."""
+        return {"cross_entropy": self.cross_entropy}
+
+    def __str__(self) -> str:
+        """Return one line of progress."""
+        return f"epoch {self.number}: cross-entropy {self.cross_entropy:.4f}"
 
 
 def cross_entropy(classifier: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
@@ -133,9 +153,3 @@ def shift(images: Tensor, offsets: Tensor) -> Tensor:
     columns = offsets[:, 1, None] + torch.arange(width, device=images.device)
     image = torch.arange(len(images), device=images.device)[:, None, None]
     return padded[image, rows[:, :, None], columns[:, None, :]].unsqueeze(1)
-
-
-def class_probabilities(classifier: Classifier, images: Tensor, workers: Workers) -> Tensor:
-    """Return p(y|x) of each of the `images` (N, 1, 28, 28): (N, 10), float64, on the CPU."""
-    logits = torch.cat(workers.infer(classifier, images))
-    return logits.double().softmax(dim=1)
