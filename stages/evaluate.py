@@ -1,52 +1,58 @@
-"""Stage 5: score one trained VAE and keep what its pictures need."""
+"""Stage 5: score one trained VAE, beside as many principal components, and keep what its pictures need."""
 
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import whole_file, write_json
-from vaebench.pipeline.params import LatentDimOption, load_params
+from vaebench.pipeline.params import LatentDimOption, PanelOption, load_params
 from vaebench.pipeline.stage import require, run_stage, say
 
 
-def main(latent_dim: LatentDimOption) -> None:
+def main(latent_dim: LatentDimOption, panel: PanelOption) -> None:
     """Score one trained VAE; write its scores and the arrays that its pictures need."""
     params = load_params()
     dataset_file = require(paths.DATASET, "download")
-    classifier_file = require(paths.CLASSIFIER, "train_classifier")
+    members = [require(paths.classifier_weights(i), f"train_classifier@{i}") for i in range(panel)]
     vae_file = require(paths.vae_weights(latent_dim), f"train_vae@{latent_dim}")
 
     from vaebench.classifier import load_classifier
     from vaebench.data import load_dataset
     from vaebench.device import Workers, select_device
-    from vaebench.evaluation.evaluate import evaluate
+    from vaebench.evaluation.evaluate import Draws, Judge, evaluate
     from vaebench.pictures import save_pictures
     from vaebench.pipeline.tracking import track
     from vaebench.vae import load_vae
 
     dataset = load_dataset(dataset_file)
     workers = Workers(select_device())
-    with track(
-        f"evaluate@{latent_dim}",
-        params={"seed": params.seed, "latent_dim": latent_dim, **params.evaluate.model_dump()},
-        device=workers.device.type,
-    ) as run:
+    draws = params.evaluate.model_dump()
+    about = {"latent_dim": latent_dim, "seed": params.seed, "panel": panel, **draws}
+    with track(f"evaluate@{latent_dim}", params=about, device=workers.device.type) as run:
         run.log_dataset(dataset)
-        evaluation = evaluate(
+        found = evaluate(
             load_vae(vae_file, workers.device),
-            load_classifier(classifier_file, workers.device),
-            dataset,
-            **params.evaluate.model_dump(),
-            seed=params.seed,
-            workers=workers,
+            Judge(
+                panel=[load_classifier(file, workers.device) for file in members],
+                dataset=dataset,
+                draws=Draws(**draws),
+                seed=params.seed,
+                workers=workers,
+                say=lambda line: say(f"dimension {latent_dim}: {line}"),
+            ),
         )
-        for name, value in evaluation.scores.items():
+        for name, value in found.vae.items():
             say(f"{name}: {value:.4f}")
 
         with whole_file(paths.pictures(latent_dim)) as temporary:
-            save_pictures(temporary, evaluation.pictures)
+            save_pictures(temporary, found.pictures)
         counts = {"train_images": len(dataset.train), "test_images": len(dataset.test)}
-        about = {"latent_dim": latent_dim, "seed": params.seed, **counts, **params.evaluate.model_dump()}
-        confusion = {"confusion": evaluation.confusion.tolist()}
-        write_json(paths.evaluation(latent_dim), {**about, **evaluation.scores, **confusion})
-        run.log_metrics(evaluation.scores)
+        tables = {
+            "kl_spectrum": found.kl_spectrum.tolist(),
+            "active": found.active.tolist(),
+            "confusion": found.confusion.tolist(),
+            "overlap": found.overlap.tolist(),
+        }
+        scores = {"vae": found.vae, "pca": found.pca}
+        write_json(paths.evaluation(latent_dim), {**about, **counts, **scores, **tables})
+        run.log_metrics({**found.vae, **{f"pca_{name}": value for name, value in found.pca.items()}})
         run.log_artifact(paths.evaluation(latent_dim))
 
 

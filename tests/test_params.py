@@ -35,7 +35,13 @@ VALID: dict[str, Any] = {
         "fast": {key: value for key, (value, _) in RECIPE.items()},
         "report": {key: value for key, (value, _) in RECIPE.items()} | {"optimizer": "adam", "epochs": 5},
     },
-    "evaluate": {"samples": 100, "bootstrap": 50},
+    "evaluate": {
+        "samples": 100,
+        "bootstrap": 50,
+        "paths": 20,
+        "likelihood_images": 30,
+        "likelihood_draws": 10,
+    },
 }
 
 
@@ -55,6 +61,7 @@ EPOCHS = "an integer from 1 to 10000"
 BATCH_SIZE = "an integer from 1 to 65536"
 LEARNING_RATE = "a number above 0, up to 1"
 SAMPLES = "an integer from 64 to 1000000"
+COUNT = "an integer from 1 to 100000"
 BOOTSTRAP = "an integer from 10 to 100000"
 ALLOWED = {
     "seed": SEED,
@@ -69,6 +76,9 @@ ALLOWED = {
     **{f"vae.report.{key}": allowed for key, (_, allowed) in RECIPE.items()},
     "evaluate.samples": SAMPLES,
     "evaluate.bootstrap": BOOTSTRAP,
+    "evaluate.paths": COUNT,
+    "evaluate.likelihood_images": COUNT,
+    "evaluate.likelihood_draws": COUNT,
 }
 
 
@@ -161,6 +171,9 @@ def test_every_value_arrives(tmp_path: Path) -> None:
         ("classifier.learning_rate", 1.0),
         ("evaluate.samples", 64),
         ("evaluate.samples", 1_000_000),
+        ("evaluate.paths", 1),
+        ("evaluate.likelihood_images", 100_000),
+        ("evaluate.likelihood_draws", 1),
         ("evaluate.bootstrap", 10),
         ("evaluate.bootstrap", 100_000),
     ],
@@ -250,6 +263,9 @@ def test_params_cannot_be_changed(tmp_path: Path) -> None:
         ("classifier.learning_rate", ".nan", "nan"),
         ("evaluate.samples", "63", "63"),
         ("evaluate.samples", "1000001", "1000001"),
+        ("evaluate.paths", "0", "0"),
+        ("evaluate.likelihood_images", "100001", "100001"),
+        ("evaluate.likelihood_draws", "2.5", "2.5"),
         ("evaluate.bootstrap", "9", "9"),
         ("evaluate.bootstrap", "100001", "100001"),
     ],

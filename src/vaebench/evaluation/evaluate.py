@@ -1,5 +1,6 @@
-"""The whole evaluation of one trained VAE."""
+"""The whole evaluation: of one trained VAE beside as many principal components, and of reference images."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,14 +8,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from vaebench.classifier import Classifier, class_probabilities
+from vaebench.classifier import Classifier
 from vaebench.data import Dataset, Images
 from vaebench.device import Workers
-from vaebench.evaluation.confusion import accuracy, confusion_matrix
-from vaebench.evaluation.inception import bootstrap_interval, inception_score, mean_exponential_score
-from vaebench.evaluation.inference import decode, encode_means, interpolate, prior_samples
+from vaebench.evaluation.aggregate_posterior import aggregate_posterior
+from vaebench.evaluation.baselines import PrincipalComponents, pixel_noise
+from vaebench.evaluation.calibration import expected_calibration_error
+from vaebench.evaluation.confusion import confusion_matrix
+from vaebench.evaluation.inception import attainable_score
+from vaebench.evaluation.inference import decode, encode, straight_lines
+from vaebench.evaluation.interval import mean_interval
+from vaebench.evaluation.latent_units import active_units, unit_kl
+from vaebench.evaluation.legibility import legibility_threshold, legible, path_ends
+from vaebench.evaluation.likelihood import PIXELS, effective_beta, importance_weighted_bound, negative_elbo
+from vaebench.evaluation.panel import Readings, read
+from vaebench.evaluation.probes import neighbour_hits, probe_hits
 from vaebench.evaluation.projection import project
-from vaebench.losses import mean_losses
+from vaebench.evaluation.quality import sample_quality, share
+from vaebench.losses import mean_losses, squared_error
 from vaebench.pictures import Pictures
 from vaebench.vae import VAE
 
@@ -22,84 +33,269 @@ SHOWN_DIGITS = 15  # as in the report
 SHOWN_SAMPLES = 64  # an 8×8 grid
 # Seven and nine are the pair that the report found overlapping.
 INTERPOLATED = ((7, 9), (3, 8), (1, 4), (0, 6), (2, 5))
-INTERPOLATION_STEPS = 11
+STEPS = 11  # images on an interpolation path, its ends among them
+PCA_CHUNK = 5_000  # images turned at once
+TRAINED_VARIANCE = 0.5  # σ² of the Gaussian decoder whose negative ELBO the report's loss is
+
+Scores = dict[str, float]  # by name
+
+
+@dataclass(frozen=True)
+class Draws:
+    """How many draws stand behind the scores."""
+
+    samples: int  # images decoded from N(0, I), at least 64
+    bootstrap: int  # resamples behind the inception score's interval
+    paths: int  # interpolations between test digits
+    likelihood_images: int  # test images of the importance-weighted bound; all where there are fewer
+    likelihood_draws: int  # its k
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Who scores, by what, on which digits."""
+
+    panel: Sequence[Classifier]  # on the device of `workers`
+    dataset: Dataset
+    draws: Draws
+    seed: int  # of every draw
+    workers: Workers
+    say: Callable[[str], None]  # is told what begins
+
+    def read(self, images: Tensor) -> Readings:
+        """Let the panel read `images` (N, 1, 28, 28)."""
+        return read(self.panel, images, self.workers)
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """What `evaluate` finds."""
 
-    scores: dict[str, float]  # by name; losses without a prefix are those of the training set
-    confusion: Tensor  # (10, 10), int64; row: true digit, column: reading of its reconstruction
+    vae: Scores  # losses without a prefix are those of the training set
+    pca: Scores  # of as many principal components
+    kl_spectrum: Tensor  # (latent_dim,), nats, mean over test images
+    active: Tensor  # (latent_dim,), bool
+    confusion: Tensor  # (10, 10), int64; row: true digit, column: the panel's reading of its reconstruction
+    overlap: Tensor  # (10, 10), float64; row: digit of a point, column: expected share of each digit there
     pictures: Pictures
 
 
-def evaluate(
-    vae: VAE,
-    classifier: Classifier,
-    dataset: Dataset,
-    *,
-    samples: int,
-    bootstrap: int,
-    seed: int,
-    workers: Workers,
-) -> Evaluation:
-    """Score `vae` on all of `dataset` and on images decoded from N(0, I).
+@dataclass(frozen=True)
+class References:
+    """What `evaluate_references` finds."""
+
+    inception_score_ceiling: float  # of images read surely, as frequent as the test digits
+    panel: Scores  # how well the panel as one reads the test digits
+    confusion: Tensor  # (10, 10), int64; row: true digit, column: what the panel reads
+    test_images: Scores  # compared with as many training images
+    pixel_noise: Scores  # compared with the test images, as the models are
+
+
+@dataclass(frozen=True)
+class _Autoencoder:
+    """What VAE and PCA have in common: two directions, and the prior N(0, I) between them."""
+
+    latent_dim: int
+    encode: Callable[[Tensor], Tensor]  # (N, 1, 28, 28) → (N, latent_dim)
+    decode: Callable[[Tensor], Tensor]  # (N, latent_dim) → (N, 1, 28, 28) in [0, 1]
+
+
+@dataclass(frozen=True)
+class _Examined:
+    """The scores that every autoencoder has, and the images behind them."""
+
+    scores: Scores
+    samples: Tensor  # (N, 1, 28, 28), decoded from N(0, I)
+    sample_readings: Readings
+    latents: Tensor  # (M, latent_dim), of the test images
+    reconstructions: Tensor  # (M, 1, 28, 28)
+    confusion: Tensor  # (10, 10)
+
+
+def evaluate(vae: VAE, judge: Judge) -> Evaluation:
+    """Score `vae`, and the PCA of as many components.
 
     Args:
-        vae: the model, on the device of `workers`.
-        classifier: reads the images, on the same device.
-        dataset: the training and the test digits.
-        samples: how many images to decode from N(0, I), at least 64.
-        bootstrap: resamples behind the intervals of the inception scores.
-        seed: of every draw.
-        workers: who computes.
+        vae: the model, on the device of the judge's workers.
+        judge: who scores.
     """
-    generator = Generator().manual_seed(seed)
+    dataset, draws, workers = judge.dataset, judge.draws, judge.workers
+    test = dataset.test
+    generator = Generator().manual_seed(judge.seed)
+    judge.say("losses")
     train_losses = mean_losses(vae, dataset.train.images, generator, workers)
-    test_losses = mean_losses(vae, dataset.test.images, generator, workers)
+    test_losses = mean_losses(vae, test.images, generator, workers)
+    mse = train_losses.reconstruction_loss / PIXELS
 
-    generated = prior_samples(vae, samples, generator, workers)
-    probabilities = class_probabilities(classifier, generated, workers)
-    interval = bootstrap_interval(probabilities, bootstrap, generator)
-    test_probabilities = class_probabilities(classifier, dataset.test.images, workers)
-    test_interval = bootstrap_interval(test_probabilities, bootstrap, generator)
+    model = _Autoencoder(
+        vae.latent_dim,
+        lambda images: encode(vae, images, workers).mean,
+        lambda latents: decode(vae, latents, workers),
+    )
+    known = judge.read(test.images)
+    examined = _examine(model, judge, known, generator)
 
-    means = encode_means(vae, dataset.test.images, workers)
-    reconstructions = decode(vae, means, workers)
-    readings = class_probabilities(classifier, reconstructions, workers).argmax(1)
-    confusion = confusion_matrix(dataset.test.labels, readings)
+    judge.say("likelihood")
+    images = test.images[: draws.likelihood_images]
+    variances = {"nll_bound": TRAINED_VARIANCE, "nll_bound_fitted": mse}
+    bounds = importance_weighted_bound(
+        vae, images, list(variances.values()), draws.likelihood_draws, generator, workers
+    )
+    likelihood: Scores = {}
+    for name, bound in zip(variances, bounds, strict=True):
+        likelihood |= {**_mean(name, bound.nll), f"{name}_mc_error": bound.mc_error}
+
+    judge.say("latent space")
+    posterior = encode(vae, test.images, workers)
+    noise = torch.randn(len(test), vae.latent_dim, generator=generator)
+    aggregate = aggregate_posterior(posterior, test.labels, noise)
+    spectrum = unit_kl(*posterior)
+    active = active_units(posterior.mean)
 
     scores = {
         **train_losses.named(),
         **test_losses.named("test_"),
-        "inception_score": inception_score(probabilities),
-        "inception_score_low": interval.low,
-        "inception_score_high": interval.high,
-        "inception_score_mean_exp": mean_exponential_score(probabilities),
-        "test_images_inception_score": inception_score(test_probabilities),
-        "test_images_inception_score_low": test_interval.low,
-        "test_images_inception_score_high": test_interval.high,
-        "reconstruction_accuracy": accuracy(confusion),
+        "mse": mse,
+        "effective_beta": effective_beta(mse),
+        "negative_elbo": negative_elbo(test_losses, TRAINED_VARIANCE),
+        "negative_elbo_fitted": negative_elbo(test_losses, mse),
+        **likelihood,
+        **examined.scores,
+        "class_overlap": float(1 - aggregate.overlap.diagonal()[test.labels.unique()].mean()),
+        "kl_per_unit": float(spectrum.mean()),
+        "active_units": float(active.sum()),
+        "mutual_information": aggregate.mutual_information,
+        "marginal_kl": aggregate.marginal_kl,
+        "marginal_kl_floor": aggregate.marginal_kl_floor,
     }
-    ends = _first_of_each(dataset.test)[torch.tensor(INTERPOLATED)]
-    projection = project(means)
-    pictures = Pictures(
-        originals=_pixels(dataset.test.images[:SHOWN_DIGITS]),
-        reconstructions=_pixels(reconstructions[:SHOWN_DIGITS]),
-        original_labels=_digits(dataset.test.labels[:SHOWN_DIGITS]),
-        samples=_pixels(generated[:SHOWN_SAMPLES]),
-        interpolations=_pixels(interpolate(vae, means[ends], INTERPOLATION_STEPS, workers)),
-        interpolation_labels=_digits(dataset.test.labels[ends]),
-        latent=projection.points.numpy(),
-        labels=_digits(dataset.test.labels),
-        explained_variance=projection.explained_variance.numpy(),
-        probabilities=probabilities[:SHOWN_SAMPLES].float().numpy(),
-        marginal=probabilities.mean(0).float().numpy(),
-        test_marginal=test_probabilities.mean(0).float().numpy(),
-        confusion=confusion.numpy(),
+    return Evaluation(
+        scores,
+        _evaluate_pca(vae.latent_dim, judge, known),
+        spectrum,
+        active,
+        examined.confusion,
+        aggregate.overlap,
+        _pictures(model, examined, test, known),
     )
-    return Evaluation(scores, confusion, pictures)
+
+
+def evaluate_references(judge: Judge) -> References:
+    """Score real test images and pixel noise by what scores the models."""
+    train, test = judge.dataset.train, judge.dataset.test
+    generator = Generator().manual_seed(judge.seed)
+    judge.say("real images")
+    readings = judge.read(test.images)
+    compared = torch.randperm(len(train), generator=generator)[: len(test)]
+    known = judge.read(train.images[compared])
+    judge.say("pixel noise")
+    noise = judge.read(pixel_noise(judge.draws.samples, generator))
+    threshold = legibility_threshold(readings.consensus, test.labels)
+    bootstrap = judge.draws.bootstrap
+
+    def quality(images: Readings, reference: Readings) -> Scores:
+        return sample_quality(
+            images, reference, threshold=threshold, bootstrap=bootstrap, generator=generator
+        )
+
+    # As if each image were its own reconstruction: what a perfect model would reach.
+    reading_right = share("reconstruction_accuracy", readings.digits == test.labels)
+    return References(
+        attainable_score(test.labels),
+        {
+            "test_accuracy": reading_right["reconstruction_accuracy"],
+            "expected_calibration_error": expected_calibration_error(readings.consensus, test.labels),
+        },
+        confusion_matrix(test.labels, readings.digits),
+        {**quality(readings, known), **reading_right},
+        quality(noise, readings),
+    )
+
+
+def _evaluate_pca(components: int, judge: Judge, known: Readings) -> Scores:
+    train, test = judge.dataset.train, judge.dataset.test
+    judge.say(f"{components} principal components")
+    pca = PrincipalComponents(train.images, components)
+
+    def encode_chunks(
+        images: Tensor,
+    ) -> Tensor:  # float64 copies of all training images would take a gigabyte
+        return torch.cat([pca.encode(chunk) for chunk in images.split(PCA_CHUNK)])
+
+    model = _Autoencoder(components, encode_chunks, pca.decode)
+    examined = _examine(model, judge, known, Generator().manual_seed(judge.seed))
+    errors = [squared_error(chunk, pca.decode(pca.encode(chunk))) for chunk in train.images.split(PCA_CHUNK)]
+    train_error = torch.cat(errors).double().mean()
+    test_error = examined.scores["test_reconstruction_loss_at_mean"]
+    return {
+        "reconstruction_loss": float(train_error),
+        "test_reconstruction_loss": test_error,  # nothing is sampled
+        "mse": float(train_error) / PIXELS,
+        **_mean("nll_bound_fitted", pca.negative_log_likelihood(test.images)),
+        **examined.scores,
+    }
+
+
+def _examine(model: _Autoencoder, judge: Judge, known: Readings, generator: Generator) -> _Examined:
+    """Score `model`; `known` are the panel's readings of the test images."""
+    train, test, draws = judge.dataset.train, judge.dataset.test, judge.draws
+    judge.say("samples")
+    threshold = legibility_threshold(known.consensus, test.labels)
+    samples = model.decode(torch.randn(draws.samples, model.latent_dim, generator=generator))
+    readings = judge.read(samples)
+    quality = sample_quality(
+        readings, known, threshold=threshold, bootstrap=draws.bootstrap, generator=generator
+    )
+
+    judge.say("reconstructions and paths between them")
+    latents = model.encode(test.images)
+    reconstructions = model.decode(latents)
+    read_as = judge.read(reconstructions).digits
+    ends = latents[path_ends(test.labels, draws.paths, generator)]
+    inner = straight_lines(ends, STEPS)[:, 1:-1]
+    path_images = model.decode(inner.flatten(0, 1))
+    legible_on_paths = legible(judge.read(path_images).consensus, threshold).unflatten(0, inner.shape[:2])
+
+    judge.say("digits in the latent space")
+    points = (model.encode(train.images), train.labels, latents, test.labels)
+    scores = {
+        "test_reconstruction_loss_at_mean": float(
+            squared_error(test.images, reconstructions).double().mean()
+        ),
+        **quality,
+        **_mean("legible_path_share", legible_on_paths.double().mean(1)),  # the images of a path are alike
+        **share("reconstruction_accuracy", read_as == test.labels),
+        **share("knn_accuracy", neighbour_hits(*points)),
+        **share("probe_accuracy", probe_hits(*points)),
+    }
+    confusion = confusion_matrix(test.labels, read_as)
+    return _Examined(scores, samples, readings, latents, reconstructions, confusion)
+
+
+def _pictures(model: _Autoencoder, examined: _Examined, test: Images, known: Readings) -> Pictures:
+    ends = _first_of_each(test)[torch.tensor(INTERPOLATED)]
+    lines = straight_lines(examined.latents[ends], STEPS)
+    projection = project(examined.latents)
+    consensus = examined.sample_readings.consensus
+    return Pictures(
+        originals=_pixels(test.images[:SHOWN_DIGITS]),
+        reconstructions=_pixels(examined.reconstructions[:SHOWN_DIGITS]),
+        original_labels=_digits(test.labels[:SHOWN_DIGITS]),
+        samples=_pixels(examined.samples[:SHOWN_SAMPLES]),
+        interpolations=_pixels(model.decode(lines.flatten(0, 1)).unflatten(0, lines.shape[:2])),
+        interpolation_labels=_digits(test.labels[ends]),
+        latent=projection.points.numpy(),
+        labels=_digits(test.labels),
+        explained_variance=projection.explained_variance.numpy(),
+        probabilities=consensus[:SHOWN_SAMPLES].float().numpy(),
+        marginal=consensus.mean(0).float().numpy(),
+        test_marginal=known.consensus.mean(0).float().numpy(),
+        confusion=examined.confusion.numpy(),
+    )
+
+
+def _mean(name: str, values: Tensor) -> Scores:
+    low, high = mean_interval(values)
+    return {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
 
 
 def _first_of_each(digits: Images) -> Tensor:

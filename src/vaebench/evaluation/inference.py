@@ -1,15 +1,17 @@
 """Passes of a trained model over many images, in chunks, on all cores."""
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from vaebench.device import Workers
-from vaebench.vae import VAE
+from vaebench.vae import VAE, Posterior
 
 
-def encode_means(vae: VAE, images: Tensor, workers: Workers) -> Tensor:
-    """Return the posterior mean of each of the `images` (N, 1, 28, 28): (N, latent_dim), on the CPU."""
-    return torch.cat(workers.infer(lambda chunk: vae.encode(chunk).mean, images))
+def encode(vae: VAE, images: Tensor, workers: Workers) -> Posterior:
+    """Return the posterior of each of the `images` (N, 1, 28, 28), on the CPU."""
+    return Posterior(
+        *torch.cat(workers.infer(lambda chunk: torch.stack(vae.encode(chunk), 1), images)).unbind(1)
+    )
 
 
 def decode(vae: VAE, latents: Tensor, workers: Workers) -> Tensor:
@@ -17,23 +19,12 @@ def decode(vae: VAE, latents: Tensor, workers: Workers) -> Tensor:
     return torch.cat(workers.infer(vae.decode, latents))
 
 
-def prior_samples(vae: VAE, count: int, generator: Generator, workers: Workers) -> Tensor:
-    """Return `count` images decoded from N(0, I): (count, 1, 28, 28), in [0, 1], on the CPU."""
-    return decode(vae, torch.randn(count, vae.latent_dim, generator=generator), workers)
-
-
-def interpolate(vae: VAE, ends: Tensor, steps: int, workers: Workers) -> Tensor:
-    """Decode the straight lines between pairs of latents.
+def straight_lines(ends: Tensor, steps: int) -> Tensor:
+    """Return evenly spaced points from one end of each line to the other: (P, steps, latent_dim).
 
     Args:
-        vae: the model.
-        ends: the pairs, (P, 2, latent_dim).
-        steps: images a line, its ends among them.
-        workers: who computes.
-
-    Returns:
-        (P, steps, 1, 28, 28), in [0, 1].
+        ends: (P, 2, latent_dim).
+        steps: points a line, its ends among them; at least 2.
     """
     weights = torch.linspace(0, 1, steps)[:, None]
-    lines = ends[:, :1] * (1 - weights) + ends[:, 1:] * weights  # (P, steps, latent_dim)
-    return decode(vae, lines.flatten(0, 1), workers).reshape(len(ends), steps, 1, 28, 28)
+    return ends[:, :1] * (1 - weights) + ends[:, 1:] * weights

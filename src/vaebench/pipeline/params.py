@@ -24,6 +24,7 @@ Epochs = Annotated[int, Field(ge=1, le=10_000, description="an integer from 1 to
 BatchSize = Annotated[int, Field(ge=1, le=65_536, description="an integer from 1 to 65536")]
 LearningRate = Annotated[float, Field(gt=0, le=1, description="a number above 0, up to 1")]
 Samples = Annotated[int, Field(ge=64, le=1_000_000, description="an integer from 64 to 1000000")]
+Count = Annotated[int, Field(ge=1, le=100_000, description="an integer from 1 to 100000")]
 Resamples = Annotated[int, Field(ge=10, le=100_000, description="an integer from 10 to 100000")]
 DatasetName = Literal["mnist", "digits"]
 RecipeName = Literal["fast", "report"]
@@ -75,7 +76,10 @@ class EvaluateParams(_Section):
     """How many draws stand behind the scores."""
 
     samples: Samples  # images decoded from N(0, I)
-    bootstrap: Resamples  # resamples behind a 95 % interval
+    bootstrap: Resamples  # resamples behind the inception score's 95 % interval
+    paths: Count  # interpolations between test digits
+    likelihood_images: Count  # test images of the importance-weighted bound
+    likelihood_draws: Count  # its k
 
 
 class Params(_Section):
@@ -101,6 +105,8 @@ def _parse_latent_dim(text: str) -> int:
 LatentDimOption = Annotated[
     int, typer.Option(parser=_parse_latent_dim, help="Dimensions of the latent space.")
 ]
+MemberOption = Annotated[int, typer.Option(min=0, help="Its place in the panel of classifiers, from 0.")]
+PanelOption = Annotated[int, typer.Option(min=1, help="How many classifiers read the images.")]
 ModelOption = Annotated[int, typer.Option(parser=_parse_latent_dim, help="The model under study.")]
 LatentDimsArgument = Annotated[list[int], typer.Argument(parser=_parse_latent_dim, help="The benchmark.")]
 

@@ -4,12 +4,11 @@ from pathlib import Path
 
 DATASET = Path("data/dataset.safetensors")
 
-CLASSIFIER = Path("models/classifier.safetensors")
-CLASSIFIER_METRICS = Path("metrics/classifier.json")
-
+REFERENCES = Path("metrics/references.json")  # scores of real images and of noise
 REPORT = Path("metrics/report.csv")  # the reference report's table, typed in from the report
 BENCHMARK_CSV = Path("metrics/benchmark.csv")
 BENCHMARK_MD = Path("metrics/benchmark.md")
+FINDINGS = Path("metrics/findings.md")
 MODEL_METRICS = Path("metrics/model.json")
 
 BENCHMARK_PLOTS = Path("plots/benchmark")
@@ -19,14 +18,26 @@ RESULT_FOLDERS = tuple(
     Path(name)
     for name in (
         "data/pictures",
+        "metrics/classifier",
         "metrics/evaluation",
         "metrics/reproduction",
         "metrics/training",
+        "models/classifier",
         "models/vae",
         "plots/benchmark",
         "plots/model",
     )
 )
+
+
+def classifier_weights(member: int) -> Path:
+    """One trained classifier of the panel."""
+    return Path(f"models/classifier/{member}.safetensors")
+
+
+def classifier_metrics(member: int) -> Path:
+    """How well it reads the test digits."""
+    return Path(f"metrics/classifier/{member}.json")
 
 
 def vae_weights(latent_dim: int) -> Path:

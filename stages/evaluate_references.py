@@ -1,0 +1,55 @@
+"""Stage 6: score real test images and pixel noise, the best and the worst that a model could make."""
+
+from vaebench.pipeline import paths
+from vaebench.pipeline.files import write_json
+from vaebench.pipeline.params import PanelOption, load_params
+from vaebench.pipeline.stage import require, run_stage, say
+
+
+def main(panel: PanelOption) -> None:
+    """Score the reference images by the code that scores the models."""
+    params = load_params()
+    dataset_file = require(paths.DATASET, "download")
+    members = [require(paths.classifier_weights(i), f"train_classifier@{i}") for i in range(panel)]
+
+    from vaebench.classifier import load_classifier
+    from vaebench.data import load_dataset
+    from vaebench.device import Workers, select_device
+    from vaebench.evaluation.evaluate import Draws, Judge, evaluate_references
+    from vaebench.pipeline.tracking import track
+
+    dataset = load_dataset(dataset_file)
+    workers = Workers(select_device())
+    draws = params.evaluate.model_dump()
+    about = {"seed": params.seed, "panel": panel, **draws}
+    with track("evaluate_references", params=about, device=workers.device.type) as run:
+        run.log_dataset(dataset)
+        found = evaluate_references(
+            Judge(
+                panel=[load_classifier(file, workers.device) for file in members],
+                dataset=dataset,
+                draws=Draws(**draws),
+                seed=params.seed,
+                workers=workers,
+                say=say,
+            )
+        )
+        counts = {"train_images": len(dataset.train), "test_images": len(dataset.test)}
+        panel_scores = {f"panel_{name}": value for name, value in found.panel.items()}
+        scores = {"test images": found.test_images, "pixel noise": found.pixel_noise}
+        ceiling = {"inception_score_ceiling": found.inception_score_ceiling}
+        confusion = {"panel_confusion": found.confusion.tolist()}
+        write_json(paths.REFERENCES, {**about, **counts, **ceiling, **panel_scores, **scores, **confusion})
+        run.log_metrics(
+            {
+                **ceiling,
+                **panel_scores,
+                **{f"test_images_{name}": value for name, value in found.test_images.items()},
+                **{f"pixel_noise_{name}": value for name, value in found.pixel_noise.items()},
+            }
+        )
+        run.log_artifact(paths.REFERENCES)
+
+
+if __name__ == "__main__":
+    run_stage(main)
