@@ -1,6 +1,7 @@
-"""Stage 6: draw every picture, from what training and evaluation wrote."""
+"""Stage 8: draw every picture, from what the other stages wrote."""
 
 import json
+import math
 import shutil
 
 from vaebench.pipeline import paths
@@ -13,13 +14,14 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
     """Draw the benchmark in plots/benchmark and the model under study in plots/model."""
     params = load_params()
     dimensions = sorted({*latent_dims, model})
-    classifier_file = require(paths.CLASSIFIER_METRICS, "train_classifier")
-    for latent_dim in dimensions:
-        require(paths.curve(latent_dim), f"train_vae@{latent_dim}")
-        require(paths.pictures(latent_dim), f"evaluate@{latent_dim}")
-
-    for latent_dim in latent_dims:
-        require(paths.reproduction_curve(latent_dim), f"reproduce_report@{latent_dim}")
+    curve_files = {i: require(paths.curve(i), f"train_vae@{i}") for i in dimensions}
+    picture_files = {i: require(paths.pictures(i), f"evaluate@{i}") for i in dimensions}
+    evaluation_files = {i: require(paths.evaluation(i), f"evaluate@{i}") for i in dimensions}
+    reproduction_files = {
+        i: require(paths.reproduction_curve(i), f"reproduce_report@{i}") for i in latent_dims
+    }
+    table_file = require(paths.BENCHMARK_CSV, "aggregate")
+    references_file = require(paths.REFERENCES, "evaluate_references")
 
     import numpy as np
     import pandas as pd
@@ -28,20 +30,31 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
     from vaebench.pictures import load_pictures
     from vaebench.pipeline.tracking import track
 
+    table = pd.read_csv(table_file)
+    references = json.loads(references_file.read_text())
+    curves = {i: pd.read_csv(file) for i, file in curve_files.items()}
+    reproduced = {i: pd.read_csv(file) for i, file in reproduction_files.items()}
+    evaluations = {i: json.loads(file.read_text()) for i, file in evaluation_files.items()}
+    overlaps = {i: np.array(found["overlap"]) for i, found in evaluations.items()}
+    spectra = {i: np.array(found["kl_spectrum"]) for i, found in evaluations.items()}
+    active = {i: np.array(found["active"]) for i, found in evaluations.items()}
+
     with track("render", params={"latent_dim": model}) as run:
-        curves = {latent_dim: pd.read_csv(paths.curve(latent_dim)) for latent_dim in dimensions}
-        for latent_dim in dimensions:
-            pictures = load_pictures(paths.pictures(latent_dim))
+        for latent_dim, curve in curves.items():
+            pictures = load_pictures(picture_files[latent_dim])
+            named = f"latent dimension {latent_dim}"
             for name, figure in {
-                "losses": figures.loss_curves(curves[latent_dim], latent_dim),
+                "losses": figures.loss_curves(curve, latent_dim),
                 "latent": figures.latent_scatter(pictures, latent_dim),
                 "reconstructions": figures.reconstructions(pictures, latent_dim),
                 "samples": figures.prior_samples(pictures, latent_dim),
                 "interpolations": figures.interpolations(pictures, latent_dim),
                 "label_distributions": figures.label_distributions(pictures, latent_dim),
                 "confusion": figures.confusion(
-                    pictures.confusion,
-                    f"Reconstructions as the classifier reads them · latent dimension {latent_dim}",
+                    pictures.confusion, f"Reconstructions as the classifiers read them · {named}"
+                ),
+                "overlap": figures.overlap(
+                    overlaps[latent_dim], f"Overlap of digits in the latent space · {named}"
                 ),
             }.items():
                 drawn = paths.BENCHMARK_PLOTS / f"{name}-d{latent_dim}.png"
@@ -56,24 +69,23 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
                 write_csv(paths.MODEL_PLOTS / "confusion.csv", rows)
             say(f"drew dimension {latent_dim}")
         with whole_file(paths.MODEL_PLOTS / "curve.csv") as temporary:
-            shutil.copyfile(paths.curve(model), temporary)
-        figures.save(figures.benchmark_curves(curves), paths.BENCHMARK_PLOTS / "losses.png")
-        reproduced = {
-            latent_dim: pd.read_csv(paths.reproduction_curve(latent_dim)) for latent_dim in latent_dims
-        }
-        report = pd.read_csv(paths.REPORT)
-        published = dict(zip(report["latent_dim"], report["combined_loss"], strict=True))
-        if params.data.dataset != "mnist":  # other digits, other losses: nothing to compare
-            published = {}
-        figures.save(
-            figures.recipe_curves(curves, params.vae.recipe, reproduced, published),
-            paths.BENCHMARK_PLOTS / "recipes.png",
-        )
-        classifier = json.loads(classifier_file.read_text())
-        figures.save(
-            figures.confusion(np.array(classifier["confusion"]), "Test digits as the classifier reads them"),
-            paths.BENCHMARK_PLOTS / "confusion-classifier.png",
-        )
+            shutil.copyfile(curve_files[model], temporary)
+        published = table.dropna(subset="report_combined_loss")
+        report = dict(zip(published["latent_dim"], published["report_combined_loss"], strict=True))
+        for name, figure in {
+            "losses": figures.benchmark_curves(curves),
+            "recipes": figures.recipe_curves(curves, params.vae.recipe, reproduced, report),
+            "criteria": figures.criteria(
+                table, references["inception_score_ceiling"], math.log(references["test_images"])
+            ),
+            "rate_distortion": figures.rate_distortion(table),
+            "overlaps": figures.overlaps(overlaps),
+            "kl_spectra": figures.kl_spectra(spectra, active),
+            "confusion-classifiers": figures.confusion(
+                np.array(references["panel_confusion"]), "Test digits as the classifiers read them"
+            ),
+        }.items():
+            figures.save(figure, paths.BENCHMARK_PLOTS / f"{name}.png")
         run.log_artifact(paths.BENCHMARK_PLOTS)
         run.log_artifact(paths.MODEL_PLOTS)
 

@@ -1,6 +1,6 @@
 """Losses over training: one model, or every latent dimension together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import matplotlib
 import pandas as pd
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from vaebench.figures.labels import apart, data_height
 from vaebench.figures.style import (
     FAINT,
     HEADER,
@@ -57,8 +58,8 @@ def loss_curves(curve: pd.DataFrame, latent_dim: int) -> Figure:
     axes.set_ylim(bottom=0)
 
     last = curve.iloc[-1]
-    line = _data_height(axes, 18)
-    heights = _apart([last[column] for column in _LOSSES], 2.4 * line)
+    line = data_height(axes, 18)
+    heights = apart([last[column] for column in _LOSSES], 2.4 * line)
     for (column, (name, unit, colour)), at in zip(_LOSSES.items(), heights, strict=True):
         text = f"{name} {last[column]:.2f} (test {last[f'test_{column}']:.2f})"
         _label(axes, (last["epoch"], last[column]), at, text, colour)
@@ -99,7 +100,7 @@ def benchmark_curves(curves: Mapping[int, pd.DataFrame]) -> Figure:
         axes.text(0, 1.09, name, transform=axes.transAxes, va="bottom")
         axes.text(0, 1.03, unit, transform=axes.transAxes, va="bottom", color=SOFT, size=10)
         ends = [curves[dimension].iloc[-1] for dimension in dimensions]
-        heights = _apart([end[column] for end in ends], _data_height(axes, 17))
+        heights = apart([end[column] for end in ends], data_height(axes, 17))
         for dimension, colour, end, at in zip(dimensions, _shades(len(ends)), ends, heights, strict=True):
             _label(axes, (end["epoch"], end[column]), at, str(dimension), colour)
     return figure
@@ -141,7 +142,7 @@ def recipe_curves(
         if dimension in report:
             axes.axhline(report[dimension], color="#bf5312", linestyle="--", linewidth=1.2)
             ends.append((axes.get_xlim()[1], report[dimension], "published", "#bf5312"))
-        heights = _apart([end[1] for end in ends], _data_height(axes, 17))
+        heights = apart([end[1] for end in ends], data_height(axes, 17))
         for (epoch, loss, name, colour), at in zip(ends, heights, strict=True):
             _label(axes, (epoch, loss), at, name, colour)
     return figure
@@ -171,36 +172,6 @@ def _label(axes: Axes, end: tuple[float, float], at: float, text: str, colour: s
         annotation_clip=False,
         arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.8, "shrinkA": 1, "shrinkB": 4},
     )
-
-
-def _data_height(axes: Axes, pixels: float) -> float:
-    """Return how much of the vertical axis `pixels` take."""
-    low, high = axes.get_ylim()
-    return float((high - low) * pixels / axes.bbox.height)
-
-
-def _apart(values: Sequence[float], gap: float) -> list[float]:
-    """Move `values` as little as needed for each to lie at least `gap` from the next, in the same order."""
-    # Values that would touch are pooled into one evenly spaced block around their mean.
-    order = sorted(range(len(values)), key=values.__getitem__)
-    blocks: list[list[int]] = []
-    for index in order:
-        blocks.append([index])
-        while len(blocks) > 1 and _bottom(blocks[-1], values, gap) - _top(blocks[-2], values, gap) < gap:
-            blocks[-2:] = [blocks[-2] + blocks[-1]]
-    moved = [0.0] * len(values)
-    for block in blocks:
-        for place_in_block, index in enumerate(block):
-            moved[index] = _bottom(block, values, gap) + place_in_block * gap
-    return moved
-
-
-def _bottom(block: list[int], values: Sequence[float], gap: float) -> float:
-    return sum(values[index] for index in block) / len(block) - (len(block) - 1) / 2 * gap
-
-
-def _top(block: list[int], values: Sequence[float], gap: float) -> float:
-    return _bottom(block, values, gap) + (len(block) - 1) * gap
 
 
 def _shades(count: int) -> list[str]:

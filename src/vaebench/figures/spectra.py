@@ -1,0 +1,75 @@
+"""How many units of the latent space a model uses."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from vaebench.figures.style import HEADER, MARGIN, SOFT, WIDTH, house_style, new_figure, place
+
+_ACTIVE, _INACTIVE = "#2166ac", "#b5b5b5"
+_FEWEST = 10  # ranks that a panel has room for: the one bar of dimension 1 is no wall
+_GAPS = 64  # up to here bars have gaps; beyond, they have an outline, or thin ones would fall between pixels
+_STRIP = 0.03  # of the height: the foot of the bars, which shows the units whose KL is too small to see
+
+
+@house_style()
+def kl_spectra(spectra: Mapping[int, NDArray[np.float64]], active: Mapping[int, NDArray[np.bool_]]) -> Figure:
+    """Draw the KL of each latent unit, from the largest to the smallest: a panel a dimension.
+
+    Args:
+        spectra: for each latent dimension, the KL of its units in nats, mean over images, in any order.
+        active: for each latent dimension, which of its units are active, in the same order.
+    """
+    width, height, stride, drop = 244, 180, 322, 296
+    rows = -(-len(spectra) // 3)
+    figure = new_figure(
+        WIDTH,
+        HEADER + rows * drop + 14,
+        "KL of each latent unit, by latent dimension",
+        "Nats, mean over images; units sorted from the largest KL to the smallest.",
+    )
+    figure.legend(
+        handles=[Patch(color=_ACTIVE, label="active unit"), Patch(color=_INACTIVE, label="inactive unit")],
+        loc="upper right",
+        bbox_to_anchor=(1 - MARGIN / WIDTH, 1 - 45 / figure.bbox.height),
+        borderaxespad=0,
+        borderpad=0,
+        ncols=2,
+        handlelength=0.9,
+        handleheight=0.9,
+    )
+    highest = max((float(kl.max()) for kl in spectra.values()), default=0.0) or 1.0
+    for panel, dimension in enumerate(sorted(spectra)):
+        order = np.argsort(-spectra[dimension], kind="stable")
+        kl, is_active = spectra[dimension][order], active[dimension][order]
+        axes = place(figure, MARGIN + 44 + panel % 3 * stride, HEADER + 50 + panel // 3 * drop, width, height)
+        strip, last = _STRIP * highest, max(dimension, _FEWEST)
+        axes.bar(
+            np.arange(1, dimension + 1),
+            kl + strip,
+            bottom=-strip,
+            width=0.8 if dimension <= _GAPS else 1,
+            color=np.where(is_active, _ACTIVE, _INACTIVE),
+            linewidth=0 if dimension <= _GAPS else 0.8,
+        )
+        axes.set(xlim=(0.4 - 0.012 * dimension, last + 0.6), ylim=(-strip, 1.05 * highest))
+        ticks = MaxNLocator(integer=True, nbins=10, steps=[1, 2, 5, 10], min_n_ticks=1).tick_values(1, last)
+        axes.set_xticks([tick for tick in ticks if 1 <= tick <= dimension])
+        axes.set_xlabel("unit, by falling KL")
+        axes.grid(axis="y")
+        axes.tick_params(axis="y", length=0)
+        axes.text(0, 1.14, f"latent dimension {dimension}", transform=axes.transAxes, va="bottom")
+        axes.text(
+            0,
+            1.035,
+            f"{int(is_active.sum())} of {dimension} active · {kl.sum():.2f} nats in all",
+            transform=axes.transAxes,
+            va="bottom",
+            color=SOFT,
+            size=9.5,
+        )
+    return figure
