@@ -18,6 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vaebench.markdown import markdown_table
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import write_csv, write_text
 from vaebench.pipeline.params import load_params
@@ -123,7 +124,7 @@ def _to_markdown(rows: list[dict[str, Any]]) -> str:
         "memory",
         "to the report's table",
     )
-    lines = ["| " + " | ".join(header) + " |", "|---|" + "---:|" * (len(header) - 1)]
+    lines = []
     for row in rows:
         least = "" if row["dimensions_reached"] == 6 else "more than "
         cells = (
@@ -134,8 +135,8 @@ def _to_markdown(rows: list[dict[str, Any]]) -> str:
             f"{row['peak_memory_mib']:,} MiB",
             f"{least}{row['seconds_to_reports_table'] / 60:.0f} min",
         )
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        lines.append(cells)
+    return markdown_table(header, lines)
 
 
 def _epochs_to_report(recipe: str) -> tuple[float, int]:

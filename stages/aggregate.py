@@ -1,6 +1,8 @@
-"""Stage 7: gather every model's numbers in one table, beside the report's."""
+"""Stage 8: gather every model's numbers in one table, and say what they make of the report's claims."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import write_json, write_text
@@ -9,40 +11,65 @@ from vaebench.pipeline.stage import require, run_stage, say
 
 
 def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
-    """Write the table of all dimensions and the headline numbers of the model under study."""
-    params = load_params()
-    dimensions = sorted({*latent_dims, model})
-    models = []
-    for latent_dim in dimensions:
-        training = require(paths.training(latent_dim), f"train_vae@{latent_dim}")
-        evaluation = require(paths.evaluation(latent_dim), f"evaluate@{latent_dim}")
-        models.append(json.loads(training.read_text()) | json.loads(evaluation.read_text()))
-    reproductions = [
-        json.loads(require(paths.reproduction(latent_dim), f"reproduce_report@{latent_dim}").read_text())
-        for latent_dim in sorted(set(latent_dims))
-    ]
+    """Write the table of all models, the findings, and the headline numbers of the model under study."""
+    dataset = load_params().data.dataset
+    dimensions, benchmark = sorted({*latent_dims, model}), sorted(set(latent_dims))
+    trainings = [_read(paths.training(i), f"train_vae@{i}") for i in dimensions]
+    evaluations = [_read(paths.evaluation(i), f"evaluate@{i}") for i in dimensions]
+    reproductions = [_read(paths.reproduction(i), f"reproduce_report@{i}") for i in benchmark]
+    references = _read(paths.REFERENCES, "evaluate_references")
+    curve_files = {i: require(paths.curve(i), f"train_vae@{i}") for i in dimensions}
+    reproduced_files = {i: require(paths.reproduction_curve(i), f"reproduce_report@{i}") for i in benchmark}
 
     import pandas as pd
+    import torch
 
+    from vaebench.claims import Matrices
+    from vaebench.findings import Scope, findings
     from vaebench.pipeline.tracking import track
-    from vaebench.table import HEADLINE, benchmark_table, headline, to_markdown
+    from vaebench.report import published
+    from vaebench.table import benchmark_table, headline, to_markdown
 
-    report = pd.read_csv(paths.REPORT)
-    if params.data.dataset != "mnist":  # other digits, other losses: nothing to compare
-        report = report.iloc[:0]
     with track("aggregate", params={"latent_dim": model}) as run:
-        table = benchmark_table(models, reproductions, report)
+        report = published(pd.read_csv(paths.REPORT), dataset)
+        table = benchmark_table(trainings, evaluations, references, reproductions, report)
+        counts = ("train_images", "test_images", "samples", "likelihood_images", "seed")
+        page = findings(
+            table,
+            {
+                evaluation["latent_dim"]: Matrices(
+                    torch.tensor(evaluation["confusion"]),
+                    torch.tensor(evaluation["overlap"], dtype=torch.float64),
+                )
+                for evaluation in evaluations
+            },
+            {i: pd.read_csv(file) for i, file in curve_files.items()},
+            {i: pd.read_csv(file) for i, file in reproduced_files.items()},
+            Scope(
+                dataset=dataset,
+                **{count: evaluations[0][count] for count in counts},
+                recipe=trainings[0]["recipe"],
+                optimizer=trainings[0]["optimizer"],
+                ceiling=references["inception_score_ceiling"],
+            ),
+        )
         write_text(paths.BENCHMARK_CSV, table.to_csv(index=False))
         write_text(paths.BENCHMARK_MD, to_markdown(table))
+        write_text(paths.FINDINGS, page)
         write_json(paths.MODEL_METRICS, {"latent_dim": model, **headline(table, model)})
 
         run.log_headline(headline(table, model))
         for latent_dim in dimensions:
             scores = headline(table, latent_dim)
-            run.log_headline({f"d{latent_dim}/{name}": scores[name] for name in HEADLINE})
-        run.log_artifact(paths.BENCHMARK_CSV)
-        run.log_artifact(paths.BENCHMARK_MD)
+            run.log_headline({f"d{latent_dim}/{name}": score for name, score in scores.items()})
+        for file in (paths.BENCHMARK_CSV, paths.BENCHMARK_MD, paths.FINDINGS):
+            run.log_artifact(file)
     say(to_markdown(table))
+
+
+def _read(path: Path, stage: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(require(path, stage).read_text())
+    return content
 
 
 if __name__ == "__main__":
