@@ -36,9 +36,9 @@ demo: setup  ## Run the whole pipeline on scikit-learn's digits, outside the wor
 
 repro: setup  ## Reproduce the benchmark on MNIST, two models side by side (JOBS=2)
 ifneq ($(JOBS),1)
-	dvc repro train_classifier
+	dvc repro download
 	@export OMP_NUM_THREADS=$$(python -c 'import os; print(max(1, os.cpu_count() // $(JOBS)))'); \
-	for stage in train_vae reproduce_report evaluate; do \
+	for stage in train_classifier train_vae reproduce_report evaluate; do \
 		dvc stage list --name-only | grep "^$$stage@" \
 			| xargs -P $(JOBS) -I '{}' dvc --wait-for-lock repro --single-item '{}' || exit 1; \
 	done

@@ -114,12 +114,12 @@ def test_every_parameter_is_used() -> None:
 @pytest.mark.parametrize("stage", PIPELINE)
 def test_every_input_is_written_by_a_stage_or_committed(stage: str) -> None:
     """A misspelt dependency would be an error only when the pipeline runs."""
-    dimensions = PIPELINE["train_vae"]["matrix"]["latent_dim"]
     outputs = {
-        path.replace("${item.latent_dim}", str(dimension))
+        path.replace(f"${{item.{name}}}", str(item))
         for other in PIPELINE
         for path in declared(other, "outs")
-        for dimension in dimensions
+        for name, items in PIPELINE[other].get("matrix", {"": [""]}).items()
+        for item in items
     }
     inputs = {path for path in declared(stage, "deps") if not path.startswith(("src/", "stages/"))}
     inputs = {path.replace("${item.latent_dim}", "5") for path in inputs}
@@ -127,8 +127,16 @@ def test_every_input_is_written_by_a_stage_or_committed(stage: str) -> None:
 
 
 def test_training_does_not_depend_on_drawing() -> None:
-    for stage in ("download", "train_classifier", "train_vae", "evaluate"):
+    for stage in ("download", "train_classifier", "train_vae", "evaluate", "evaluate_references"):
         assert not any("figures" in path for path in declared(stage, "deps"))
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "evaluate_references"])
+def test_the_panel_is_all_the_classifiers(stage: str) -> None:
+    members = PIPELINE["train_classifier"]["matrix"]["member"]
+    assert PIPELINE[stage]["cmd"].endswith(f"--panel {len(members)}")
+    weights = [path for path in declared(stage, "deps") if path.startswith("models/classifier/")]
+    assert weights == [f"models/classifier/{member}.safetensors" for member in range(len(members))]
 
 
 def test_evaluate_covers_the_dimensions_that_are_trained() -> None:

@@ -34,9 +34,11 @@ DIMENSIONS = (2, 3, 4, 5, 10, 30)
 TRAININGS = {f"train_vae@{latent_dim}" for latent_dim in DIMENSIONS}
 REPRODUCTIONS = {f"reproduce_report@{latent_dim}" for latent_dim in DIMENSIONS}
 EVALUATIONS = {f"evaluate@{latent_dim}" for latent_dim in DIMENSIONS}
-STAGES = {"download", "train_classifier", "render", "aggregate"} | TRAININGS | REPRODUCTIONS | EVALUATIONS
+CLASSIFIERS = {f"train_classifier@{member}" for member in range(3)}
+STAGES = {"download", "evaluate_references", "render", "aggregate"}
+STAGES |= CLASSIFIERS | TRAININGS | REPRODUCTIONS | EVALUATIONS
 LOSSES = [f"{prefix}{loss}_loss" for prefix in ("", "test_") for loss in ("kl", "reconstruction", "combined")]
-TEXTS = ["recipe", "precision"]  # columns of the table that are no numbers
+TEXTS = ["model", "recipe", "training_precision"]  # columns of the table that are no numbers
 SCORES = ["inception_score", "inception_score_low", "inception_score_high", "training_seconds"]
 
 TINY: dict[str, dict[str, object]] = {
@@ -44,7 +46,7 @@ TINY: dict[str, dict[str, object]] = {
     "classifier": {"epochs": 1},
     "vae.fast": {"epochs": 1},
     "vae.report": {"epochs": 1},
-    "evaluate": {"samples": 64, "bootstrap": 10},
+    "evaluate": {"samples": 64, "bootstrap": 10, "paths": 5, "likelihood_images": 20, "likelihood_draws": 5},
 }
 # What a run leaves in the working tree. The report's table is there before.
 RESULTS = ("dvc.lock", ".dvc-remote/", "metrics/", "plots/")
@@ -235,12 +237,13 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def read_table(root: Path) -> dict[int, dict[str, float]]:
-    """The numbers of metrics/benchmark.csv, by dimension."""
+    """The VAEs' numbers in metrics/benchmark.csv, by dimension."""
     return {
         int(row["latent_dim"]): {
             name: float(cell) if cell else math.nan for name, cell in row.items() if name not in TEXTS
         }
         for row in read_rows(root / "metrics/benchmark.csv")
+        if row["model"] == "VAE"
     }
 
 
@@ -285,7 +288,8 @@ def test_table_has_every_dimension(project: Path) -> None:
     for texts in read_rows(project / "metrics/benchmark.csv"):
         training = read_json(project / f"metrics/training/d{texts['latent_dim']}.json")
         assert texts["recipe"] == training["recipe"] == "fast"
-        assert (texts["precision"], texts["threads"]) == (training["precision"], str(training["threads"]))
+        assert texts["training_precision"] == training["training_precision"]
+        assert texts["threads"] == str(training["threads"])
     written = (project / "metrics/benchmark.md").read_text().splitlines()
     assert [line.split("|")[1].strip() for line in written[2:]] == [str(latent_dim) for latent_dim in table]
 
@@ -309,7 +313,7 @@ def test_record_is_one_execution_with_every_stage(project: Path) -> None:
         assert "dvc.exp" not in child.data.tags
 
     digests = set()
-    for name in ("download", "train_classifier", *TRAININGS, *REPRODUCTIONS, *EVALUATIONS):
+    for name in ("download", "evaluate_references", *CLASSIFIERS, *TRAININGS, *REPRODUCTIONS, *EVALUATIONS):
         inputs = execution.stages[name].inputs
         assert inputs is not None
         [used] = inputs.dataset_inputs
@@ -346,7 +350,7 @@ def test_record_of_a_reproduction_has_its_curve_and_no_model(project: Path) -> N
         found = read_json(project / f"metrics/reproduction/d{latent_dim}.json")
         assert found["latent_dim"] == latent_dim
         assert (found["recipe"], found["optimizer"], found["learning_rate"]) == ("report", "adam", 5e-4)
-        for name in ("latent_dim", "recipe", "optimizer", "learning_rate", "epochs", "precision"):
+        for name in ("latent_dim", "recipe", "optimizer", "learning_rate", "epochs", "training_precision"):
             assert child.data.params[name] == str(found[name])
         [row] = read_rows(project / f"metrics/reproduction/d{latent_dim}.csv")
         for loss in LOSSES:  # of the epoch, and then of the model that it left
@@ -571,16 +575,14 @@ def test_model_trained_by_the_reports_recipe_has_the_reproductions_losses(
     project: Path, prepared: Path
 ) -> None:
     (prepared / "models").mkdir()
-    shutil.copy(project / "models/classifier.safetensors", prepared / "models")
+    shutil.copytree(project / "models/classifier", prepared / "models/classifier")
     set_parameters(prepared, {"vae": {"recipe": "report"}})
-    for stage in ("train_vae", "evaluate"):
-        succeed(prepared, "python", f"stages/{stage}.py", "--latent-dim", "2")
-    model, reproduction = (
-        read_json(root / f"metrics/{folder}/d2.json")
-        for root, folder in ((prepared, "evaluation"), (project, "reproduction"))
-    )
+    succeed(prepared, "python", "stages/train_vae.py", "--latent-dim", "2")
+    succeed(prepared, "python", "stages/evaluate.py", "--latent-dim", "2", "--panel", "3")
+    model = read_json(prepared / "metrics/evaluation/d2.json")["vae"]
+    reproduction = read_json(project / "metrics/reproduction/d2.json")
     assert {loss: model[loss] for loss in LOSSES} == {loss: reproduction[loss] for loss in LOSSES}
-    other = read_json(project / "metrics/evaluation/d2.json")
+    other = read_json(project / "metrics/evaluation/d2.json")["vae"]
     assert all(other[loss] != model[loss] for loss in LOSSES)  # which `vae.fast` has not
     curve = (prepared / "metrics/training/d2.csv").read_text()
     assert curve == (project / "metrics/reproduction/d2.csv").read_text()
@@ -594,10 +596,11 @@ def test_model_trained_by_the_reports_recipe_has_the_reproductions_losses(
     "command",
     [
         "download.py",
-        "train_classifier.py",
+        "train_classifier.py --member 0",
         "train_vae.py --latent-dim 5",
         "reproduce_report.py --latent-dim 5",
-        "evaluate.py --latent-dim 5",
+        "evaluate.py --latent-dim 5 --panel 3",
+        "evaluate_references.py --panel 3",
         "render.py --model 5 2 3",
         "aggregate.py --model 5 2 3",
     ],
