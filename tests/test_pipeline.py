@@ -39,7 +39,7 @@ STAGES = {"download", "evaluate_references", "render", "aggregate"}
 STAGES |= CLASSIFIERS | TRAININGS | REPRODUCTIONS | EVALUATIONS
 LOSSES = [f"{prefix}{loss}_loss" for prefix in ("", "test_") for loss in ("kl", "reconstruction", "combined")]
 TEXTS = ["model", "recipe", "training_precision"]  # columns of the table that are no numbers
-SCORES = ["inception_score", "inception_score_low", "inception_score_high", "training_seconds"]
+SCORES = ["inception_score", "fid", "legible_share", "nll_bound", "training_seconds"]
 
 TINY: dict[str, dict[str, object]] = {
     "data": {"dataset": "digits"},
@@ -269,9 +269,10 @@ def test_everything_that_is_declared_is_written(project: Path) -> None:
     ]
     assert [path for path in [*written, *shown] if not (project / path).exists()] == []
     drawn = {path.name for path in (project / "plots/benchmark").iterdir()}
-    for kind in ("confusion", "interpolations", "latent", "losses", "reconstructions", "samples"):
+    for kind in ("confusion", "interpolations", "latent", "losses", "overlap", "reconstructions", "samples"):
         assert {f"{kind}-d{latent_dim}.png" for latent_dim in DIMENSIONS} <= drawn
-    assert {"losses.png", "recipes.png"} <= drawn
+    together = ("criteria", "kl_spectra", "losses", "overlaps", "rate_distortion", "recipes")
+    assert {f"{kind}.png" for kind in together} <= drawn
 
 
 def test_table_has_every_dimension(project: Path) -> None:
@@ -285,19 +286,34 @@ def test_table_has_every_dimension(project: Path) -> None:
         reproduction = read_json(project / f"metrics/reproduction/d{row['latent_dim']:.0f}.json")
         for loss in LOSSES[:3]:
             assert row[f"reproduced_{loss}"] == reproduction[loss] != row[loss]
-    for texts in read_rows(project / "metrics/benchmark.csv"):
+    rows = read_rows(project / "metrics/benchmark.csv")
+    kinds = [(row["model"], row["latent_dim"]) for row in rows]
+    by_dimension = [(kind, str(latent_dim)) for kind in ("VAE", "PCA") for latent_dim in DIMENSIONS]
+    assert kinds == [*by_dimension, ("test images", ""), ("pixel noise", "")]
+    for texts in (row for row in rows if row["model"] == "VAE"):
         training = read_json(project / f"metrics/training/d{texts['latent_dim']}.json")
         assert texts["recipe"] == training["recipe"] == "fast"
         assert texts["training_precision"] == training["training_precision"]
         assert texts["threads"] == str(training["threads"])
-    written = (project / "metrics/benchmark.md").read_text().splitlines()
-    assert [line.split("|")[1].strip() for line in written[2:]] == [str(latent_dim) for latent_dim in table]
+    fit, samples = (project / "metrics/benchmark.md").read_text().split("\n\n")
+    for part, others in ((fit, []), (samples, ["test images", "pixel noise"])):
+        names = [line.split("|")[1].strip() for line in part.splitlines()[2:]]
+        assert names == [*map(str, table), *(f"PCA {latent_dim}" for latent_dim in table), *others]
+
+
+def test_findings_decide_every_claim(project: Path) -> None:
+    page = (project / "metrics/findings.md").read_text()
+    assert len(re.findall(r"^## \d\. ", page, re.MULTILINE)) == 6
+    verdicts = re.findall(r"^\*\*Verdict: (.+)\.\*\*$", page, re.MULTILINE)
+    assert len(verdicts) == 6
+    assert set(verdicts) <= {"supported", "not supported", "mixed", "not tested"}
+    assert "nan" not in page.split()
 
 
 def test_model_under_study_is_a_row_of_the_table(project: Path) -> None:
     model, row = read_model(project), read_table(project)[5]
     assert model["latent_dim"] == 5
-    assert {*LOSSES, *SCORES} <= set(model) <= set(row)
+    assert {"combined_loss", "test_combined_loss", *SCORES} <= set(model) <= set(row)
     assert model == {name: row[name] for name in model}
 
 
@@ -366,11 +382,10 @@ def test_record_has_the_pictures_and_the_headline_numbers(project: Path) -> None
         recorded = artifact(project, execution.stages["render"], folder)
         assert {path.name: path.read_bytes() for path in recorded.iterdir()} == written
     headline = execution.parent.data.metrics
-    assert {name: headline[name] for name in (*LOSSES, *SCORES)} == {
-        name: value for name, value in read_model(project).items() if name in (*LOSSES, *SCORES)
-    }
+    model = {name: value for name, value in read_model(project).items() if name != "latent_dim"}
+    assert {name: headline[name] for name in model} == model
     for latent_dim, row in read_table(project).items():
-        for name in (*LOSSES, *SCORES):
+        for name in model:
             assert headline[f"d{latent_dim}/{name}"] == row[name]
 
 
@@ -448,7 +463,7 @@ def test_fresh_clone_has_nothing_to_run(published: Path, tmp_path: Path) -> None
 
 def test_models_are_pulled(project: Path, pulled: Path) -> None:
     names = sorted(path.relative_to(project) for path in (project / "models").rglob("*.safetensors"))
-    assert len(names) == 1 + len(DIMENSIONS)
+    assert len(names) == len(CLASSIFIERS) + len(DIMENSIONS)
     for name in names:
         assert (pulled / name).read_bytes() == (project / name).read_bytes()
 

@@ -186,7 +186,8 @@ def cell(row: Record, column: str, form: str = "") -> str:
     low, high = row.get(f"{column}_low", math.nan), row.get(f"{column}_high", math.nan)
     if pd.isna(low) or pd.isna(high):
         return text
-    return f"{text} ({f'{low:{form}}'.rstrip('%')}–{f'{high:{form}}'.rstrip('%')})"
+    ends = [f"{end:{form}}".rstrip("%") for end in (low, high)]
+    return f"{text} ({(' to ' if low < 0 else '–').join(ends)})"
 
 
 def _decimals(value: float) -> int:
