@@ -80,7 +80,7 @@ bench: setup  ## Time training beside a textbook loop and Pythae, and the start 
 recipes: setup  ## Count the epochs to the report's losses, by recipe and seed (half an hour)
 	PYTHONPATH=src python benchmarks/time_to_report.py
 
-times: setup  ## Say where the time of the last dvc repro went
+times: setup  ## Say where the time went that the results took
 	PYTHONPATH=src python benchmarks/stages.py
 
 lock: setup  ## Resolve the dependencies anew

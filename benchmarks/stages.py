@@ -1,4 +1,4 @@
-"""Where the time of the last `dvc repro` went, by what its stages recorded in MLflow."""
+"""Where the time went that the results took, by what the stages recorded in MLflow."""
 
 import statistics
 from collections import defaultdict
@@ -10,7 +10,7 @@ from vaebench.pipeline.tracking import EXPERIMENT, PARENT_TAG
 
 
 def main() -> None:
-    """Write benchmarks/stages.csv and print it.
+    """Write benchmarks/stages.csv and print it: of every stage the last run that finished.
 
     The work of a stage is what lies between the opening and the closing of its run. The time from the end of
     the run before it, of those beside each other the one that ended last, is its fixed cost: DVC, the
@@ -25,22 +25,26 @@ def main() -> None:
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None:
         raise StageError(f"{store}: holds no experiment {EXPERIMENT}; `dvc repro` makes it")
-    runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
-    parent = next(run for run in runs if PARENT_TAG not in run.data.tags)
-    own = (run.info for run in runs if run.data.tags.get(PARENT_TAG) == parent.info.run_id)
-    children = [child for child in own if child.end_time]
-    children.sort(key=lambda child: child.start_time)
+    finished = [
+        run
+        for run in client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
+        if PARENT_TAG in run.data.tags and run.info.status == "FINISHED"
+    ]
+    last = {run.info.run_name: run for run in finished}  # later ones replace earlier ones
 
     work, fixed = defaultdict(list), defaultdict(list)
-    ends: list[int] = []
-    for child in children:
-        stage = child.run_name.split("@")[0]
-        work[stage].append((child.end_time - child.start_time) / 1000)
-        before = max((end for end in ends if end <= child.start_time), default=None)
-        if before is not None:
-            ends.remove(before)
-            fixed[stage].append((child.start_time - before) / 1000)
-        ends.append(child.end_time)
+    ends = defaultdict(list)  # of the runs that none has followed yet, by execution
+    for run in finished:
+        stage, started, ended = run.info.run_name.split("@")[0], run.info.start_time, run.info.end_time
+        before = ends[run.data.tags[PARENT_TAG]]
+        previous = max((end for end in before if end <= started), default=None)
+        if previous is not None:
+            before.remove(previous)
+        before.append(ended)
+        if last[run.info.run_name] is run:
+            work[stage].append((ended - started) / 1000)
+            if previous is not None:
+                fixed[stage].append((started - previous) / 1000)
     rows: list[dict[str, object]] = [
         {
             "stage": stage,
@@ -51,8 +55,8 @@ def main() -> None:
         }
         for stage, seconds in work.items()
     ]
-    whole = (max(ends) - children[0].start_time) / 1000
-    rows.append({"stage": "from the first to the last", "runs": len(children), "seconds": round(whole, 1)})
+    seconds = round(sum(sum(each) for each in work.values()), 1)
+    rows.append({"stage": "together", "runs": len(last), "seconds": seconds})
     write_csv(Path("benchmarks/stages.csv"), rows)
     for row in rows:
         say(", ".join(f"{key}: {value}" for key, value in row.items()))
