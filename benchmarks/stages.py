@@ -33,7 +33,7 @@ def main() -> None:
     last = {run.info.run_name: run for run in finished}  # later ones replace earlier ones
 
     work, fixed = defaultdict(list), defaultdict(list)
-    ends = defaultdict(list)  # of the runs that none has followed yet, by execution
+    ends: dict[str, list[int]] = defaultdict(list)  # of the runs that none has followed yet, by execution
     for run in finished:
         stage, started, ended = run.info.run_name.split("@")[0], run.info.start_time, run.info.end_time
         before = ends[run.data.tags[PARENT_TAG]]
