@@ -44,7 +44,8 @@ def main(latent_dim: LatentDimOption) -> None:
 
         curve = [{"epoch": epoch.number, **epoch.losses()} for epoch in epochs]
         write_csv(paths.reproduction_curve(latent_dim), curve)
-        write_json(paths.reproduction(latent_dim), {"latent_dim": latent_dim, **about, **scores})
+        counts = {"train_images": len(dataset.train), "test_images": len(dataset.test)}
+        write_json(paths.reproduction(latent_dim), {"latent_dim": latent_dim, **about, **counts, **scores})
         run.log_metrics(scores)
         run.log_artifact(paths.reproduction_curve(latent_dim))
 
