@@ -43,7 +43,9 @@ def main(latent_dim: LatentDimOption, panel: PanelOption) -> None:
 
         with whole_file(paths.pictures(latent_dim)) as temporary:
             save_pictures(temporary, found.pictures)
+        scored = min(params.evaluate.likelihood_images, len(dataset.test))
         counts = {"train_images": len(dataset.train), "test_images": len(dataset.test)}
+        counts["likelihood_images"] = scored
         tables = {
             "kl_spectrum": found.kl_spectrum.tolist(),
             "active": found.active.tolist(),

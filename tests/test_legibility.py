@@ -1,5 +1,7 @@
 """Legible images: the threshold of 99 in 100, and paths between different digits."""
 
+import math
+
 import pytest
 import torch
 from scipy import stats  # type: ignore[import-untyped]
@@ -37,8 +39,8 @@ def test_digits_read_wrongly_do_not_count() -> None:
 def test_classifier_that_is_never_right_finds_nothing_legible() -> None:
     probabilities = readings_as_zero(torch.full((20,), 0.9, dtype=torch.float64))
     threshold = legibility_threshold(probabilities, torch.ones(20, dtype=torch.int64))
-    assert threshold == 1.0
-    assert not legible(probabilities, threshold).any()
+    assert threshold == math.inf
+    assert not legible(torch.eye(10, dtype=torch.float64), threshold).any()
 
 
 def test_classifier_that_is_always_sure() -> None:

@@ -25,7 +25,9 @@ LOSSES = ("kl_loss", "reconstruction_loss", "combined_loss")
 SCORES = (
     *LOSSES,
     *(f"test_{loss}" for loss in LOSSES),
-    *("test_reconstruction_loss_at_mean", "mse", "effective_beta", "negative_elbo", "negative_elbo_fitted"),
+    *("test_combined_loss_low", "test_combined_loss_high"),
+    *_each("test_reconstruction_loss_at_mean", "low high"),
+    *("mse", "effective_beta", "negative_elbo", "negative_elbo_fitted"),
     *_each("nll_bound nll_bound_fitted", "low high mc_error"),
     *_each("inception_score", "low high spread"),
     *("inception_score_mean_exp", "label_entropy", "conditional_entropy"),

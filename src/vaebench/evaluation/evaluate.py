@@ -1,5 +1,6 @@
 """The whole evaluation: of one trained VAE beside as many principal components, and of reference images."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ from vaebench.evaluation.panel import Readings, read
 from vaebench.evaluation.probes import neighbour_hits, probe_hits
 from vaebench.evaluation.projection import project
 from vaebench.evaluation.quality import sample_quality, share
-from vaebench.losses import mean_losses, squared_error
+from vaebench.losses import loss_terms, mean_losses, squared_error
 from vaebench.pictures import Pictures
 from vaebench.vae import VAE
 
@@ -47,7 +48,7 @@ class Draws:
     samples: int  # images decoded from N(0, I), at least 64
     bootstrap: int  # resamples behind the inception score's interval
     paths: int  # interpolations between test digits
-    likelihood_images: int  # test images of the importance-weighted bound; all where there are fewer
+    likelihood_images: int  # test images of the likelihood bounds, drawn; all where there are fewer
     likelihood_draws: int  # its k
 
 
@@ -124,7 +125,11 @@ def evaluate(vae: VAE, judge: Judge) -> Evaluation:
     generator = Generator().manual_seed(judge.seed)
     judge.say("losses")
     train_losses = mean_losses(vae, dataset.train.images, generator, workers)
+    replay = generator.clone_state()
     test_losses = mean_losses(vae, test.images, generator, workers)
+    noise = torch.randn(len(test), vae.latent_dim, generator=replay)  # the same draws, image by image
+    terms = torch.cat(workers.infer(lambda *chunk: loss_terms(vae, *chunk), test.images, noise))
+    test_low, test_high = mean_interval(terms.double().sum(1))
     mse = train_losses.reconstruction_loss / PIXELS
 
     model = _Autoencoder(
@@ -136,7 +141,7 @@ def evaluate(vae: VAE, judge: Judge) -> Evaluation:
     examined = _examine(model, judge, known, generator)
 
     judge.say("likelihood")
-    images = test.images[: draws.likelihood_images]
+    images = test.images[_drawn(len(test), judge)]
     variances = {"nll_bound": TRAINED_VARIANCE, "nll_bound_fitted": mse}
     bounds = importance_weighted_bound(
         vae, images, list(variances.values()), draws.likelihood_draws, generator, workers
@@ -155,6 +160,8 @@ def evaluate(vae: VAE, judge: Judge) -> Evaluation:
     scores = {
         **train_losses.named(),
         **test_losses.named("test_"),
+        "test_combined_loss_low": test_low,
+        "test_combined_loss_high": test_high,
         "mse": mse,
         "effective_beta": effective_beta(mse),
         "negative_elbo": negative_elbo(test_losses, TRAINED_VARIANCE),
@@ -230,7 +237,7 @@ def _evaluate_pca(components: int, judge: Judge, known: Readings) -> Scores:
         "reconstruction_loss": float(train_error),
         "test_reconstruction_loss": test_error,  # nothing is sampled
         "mse": float(train_error) / PIXELS,
-        **_mean("nll_bound_fitted", pca.negative_log_likelihood(test.images)),
+        **_mean("nll_bound_fitted", pca.negative_log_likelihood(test.images[_drawn(len(test), judge)])),
         **examined.scores,
     }
 
@@ -257,12 +264,11 @@ def _examine(model: _Autoencoder, judge: Judge, known: Readings, generator: Gene
 
     judge.say("digits in the latent space")
     points = (model.encode(train.images), train.labels, latents, test.labels)
+    path_shares = legible_on_paths.double().mean(1)  # the images of a path are alike: it counts as one
     scores = {
-        "test_reconstruction_loss_at_mean": float(
-            squared_error(test.images, reconstructions).double().mean()
-        ),
+        **_mean("test_reconstruction_loss_at_mean", squared_error(test.images, reconstructions).double()),
         **quality,
-        **_mean("legible_path_share", legible_on_paths.double().mean(1)),  # the images of a path are alike
+        **_mean("legible_path_share", path_shares, highest=1.0),
         **share("reconstruction_accuracy", read_as == test.labels),
         **share("knn_accuracy", neighbour_hits(*points)),
         **share("probe_accuracy", probe_hits(*points)),
@@ -293,9 +299,15 @@ def _pictures(model: _Autoencoder, examined: _Examined, test: Images, known: Rea
     )
 
 
-def _mean(name: str, values: Tensor) -> Scores:
+def _drawn(count: int, judge: Judge) -> Tensor:
+    """Return which test images likelihoods are of; the first of MNIST's would be easier than the rest."""
+    order = torch.randperm(count, generator=Generator().manual_seed(judge.seed))
+    return order[: judge.draws.likelihood_images]
+
+
+def _mean(name: str, values: Tensor, highest: float = math.inf) -> Scores:
     low, high = mean_interval(values)
-    return {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
+    return {name: float(values.mean()), f"{name}_low": low, f"{name}_high": min(high, highest)}
 
 
 def _first_of_each(digits: Images) -> Tensor:

@@ -3,6 +3,8 @@
 The report counted legible samples by eye ("60 of 64"); this count needs none.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -12,7 +14,7 @@ RECOGNISED = 0.99  # of the real digits that are read right, as many are legible
 def legibility_threshold(probabilities: Tensor, labels: Tensor) -> float:
     """Return the confidence that 99 % of the correctly read real digits reach.
 
-    An image's confidence is its largest probability. Where no digit is read right, nothing is legible: 1.
+    An image's confidence is its largest probability. Where no digit is read right, nothing is legible: ∞.
 
     Args:
         probabilities: the panel's p(y|x) of real digits, (N, 10), float64.
@@ -20,7 +22,7 @@ def legibility_threshold(probabilities: Tensor, labels: Tensor) -> float:
     """
     confidence, readings = probabilities.max(1)
     right = confidence[readings == labels].sort().values
-    return float(right[int(len(right) * (1 - RECOGNISED))]) if len(right) else 1.0
+    return float(right[int(len(right) * (1 - RECOGNISED))]) if len(right) else math.inf
 
 
 def legible(probabilities: Tensor, threshold: float) -> Tensor:

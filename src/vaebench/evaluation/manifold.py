@@ -34,9 +34,9 @@ def manifold(reference: Tensor, features: Tensor, neighbours: int = 5) -> Manifo
     with k copies of itself in its own set has an empty ball, and a generator that collapsed to one image
     recalls nothing. Each set against itself scores 1 throughout, if no image has k copies.
 
-    Features are rounded to a grid, for 128 of them 2⁻²² of the largest magnitude, or a little finer. On it,
-    every sum of squares is an integer that float64 holds: equal images are at distance 0, ties are ties, and
-    neither order, nor blocks, nor threads change a bit.
+    Features are rounded to a grid, for 128 of them 2⁻²² of the largest magnitude, or up to twice as coarse.
+    On it, every sum of squares is an integer that float64 holds: equal images are at distance 0, ties are
+    ties, and neither order, nor blocks, nor threads change a bit.
 
     Args:
         reference: features of real images, (M, D).
