@@ -47,7 +47,7 @@ endif
 	dvc repro
 
 show: setup  ## List the experiments with their parameters and metrics
-	dvc exp show --no-pager --drop '^(src|stages|data|models)/|^metrics/(training|evaluation|classifier|report)'
+	dvc exp show --no-pager --drop '^(src|stages|data|models)/|^metrics/(training|evaluation|classifier|reproduction|report|references|benchmark)'
 
 ui: setup  ## Browse the runs in MLflow, on this machine alone (PORT=5000)
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --backend-store-uri sqlite:///mlflow.db \

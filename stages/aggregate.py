@@ -1,4 +1,4 @@
-"""Stage 8: gather every model's numbers in one table, and say what they make of the report's claims."""
+"""Stage 7: gather every model's numbers in one table, and say what they make of the report's claims."""
 
 import json
 from pathlib import Path
@@ -28,12 +28,12 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
     from vaebench.findings import Scope, findings
     from vaebench.pipeline.tracking import track
     from vaebench.report import published
-    from vaebench.table import benchmark_table, headline, to_markdown
+    from vaebench.table import DRAWN, benchmark_table, headline, to_markdown
 
     with track("aggregate", params={"latent_dim": model}) as run:
         report = published(pd.read_csv(paths.REPORT), dataset)
         table = benchmark_table(trainings, evaluations, references, reproductions, report)
-        counts = ("train_images", "test_images", "samples", "likelihood_images", "seed")
+        drawn = {column: evaluations[0][column] for column in DRAWN}
         page = findings(
             table,
             {
@@ -47,7 +47,7 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
             {i: pd.read_csv(file) for i, file in reproduced_files.items()},
             Scope(
                 dataset=dataset,
-                **{count: evaluations[0][count] for count in counts},
+                **drawn,
                 recipe=trainings[0]["recipe"],
                 optimizer=trainings[0]["optimizer"],
                 ceiling=references["inception_score_ceiling"],
@@ -56,7 +56,7 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
         write_text(paths.BENCHMARK_CSV, table.to_csv(index=False))
         write_text(paths.BENCHMARK_MD, to_markdown(table))
         write_text(paths.FINDINGS, page)
-        write_json(paths.MODEL_METRICS, {"latent_dim": model, **headline(table, model)})
+        write_json(paths.MODEL_METRICS, {"latent_dim": model, **drawn, **headline(table, model)})
 
         run.log_headline(headline(table, model))
         for latent_dim in dimensions:

@@ -30,7 +30,7 @@ from vaebench.evaluation.interval import mean_interval
 from vaebench.evaluation.legibility import legibility_threshold, path_ends
 from vaebench.losses import squared_error
 from vaebench.pictures import Pictures
-from vaebench.table import COLUMNS
+from vaebench.table import COLUMNS, DRAWN
 from vaebench.vae import VAE, build_vae
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -150,7 +150,7 @@ def test_names_are_those_of_the_table(
     evaluation: Evaluation, panel: Panel, dataset: Dataset, workers: Workers
 ) -> None:
     others = {"model", "latent_dim", "training_seconds", "images_per_second", "epochs", "parameters"}
-    others |= {"recipe", "training_precision", "threads"}
+    others |= {"recipe", "training_precision", "threads", *DRAWN}
     scores = {column for column in COLUMNS if not column.startswith(("report_", "reproduced_"))} - others
     assert evaluation.vae.keys() == scores
     references = evaluate_references(judged_by(panel, dataset, workers))

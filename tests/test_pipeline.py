@@ -382,7 +382,8 @@ def test_record_has_the_pictures_and_the_headline_numbers(project: Path) -> None
         recorded = artifact(project, execution.stages["render"], folder)
         assert {path.name: path.read_bytes() for path in recorded.iterdir()} == written
     headline = execution.parent.data.metrics
-    model = {name: value for name, value in read_model(project).items() if name != "latent_dim"}
+    model = {name: value for name, value in read_model(project).items() if name in headline}
+    assert {"combined_loss", *SCORES} <= set(model)
     assert {name: headline[name] for name in model} == model
     for latent_dim, row in read_table(project).items():
         for name in model:

@@ -4,7 +4,7 @@ One number is above or below another only where their intervals do not overlap.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from itertools import combinations
 from typing import NamedTuple
@@ -33,7 +33,6 @@ PAIRS = CLASSES * (CLASSES - 1) // 2
 SHOWN = 15  # digits that the report shows beside their reconstructions
 GRID = 64  # prior samples that it shows
 LEGIBLE = 60  # of them, by its count
-MISREAD = 2  # sevens that it saw turn into nines
 HIGH, BEST, MISREADING = 30, 5, 3  # the dimensions that its claims name
 
 Records = Mapping[int, Record]  # the VAEs' rows of the table, by latent dimension
@@ -86,9 +85,16 @@ def combine(outcomes: Iterable[Outcome]) -> Outcome:
 
 
 def verdict(parts: Iterable[Part]) -> str:
-    """Return what a claim is: supported where all parts hold, not supported where none does, else mixed."""
-    words = {Outcome.YES: "supported", Outcome.NO: "not supported", Outcome.MISSING: "not tested"}
-    return words.get(combine(part.outcome for part in parts), "mixed")
+    """Return what a claim is, by its parts that were tested and decided.
+
+    Supported where all of them hold, not supported where all fail, else mixed.
+    """
+    outcomes = [part.outcome for part in parts]
+    decided = [outcome for outcome in outcomes if outcome not in (Outcome.OPEN, Outcome.MISSING)]
+    if not decided:
+        return "undecided" if Outcome.OPEN in outcomes else "not tested"
+    words = {Outcome.YES: "supported", Outcome.NO: "not supported"}
+    return words.get(combine(decided), "mixed")
 
 
 def kl_rises(curves: Curves, reproduced: Curves) -> Finding:
@@ -334,11 +340,12 @@ def sevens_and_nines(matrices: Mapping[int, Matrices]) -> Finding:
                 _share(turned[dimension], sevens) if sevens else "–",
             ]
         )
-    misread = None
+    turning = Outcome.MISSING
     if MISREADING in matrices:
-        digits = int(matrices[MISREADING].confusion.sum())
-        share = turned[MISREADING] / digits
-        misread = Estimate(share, *share_interval(turned[MISREADING], digits))
+        sevens = int(matrices[MISREADING].confusion[7].sum())
+        share = turned[MISREADING] / max(sevens, 1)
+        turning = _exceeds(Estimate(share, *share_interval(turned[MISREADING], max(sevens, 1))), CONFUSED)
+    rate = f"{100 * CONFUSED:.0f} %"
     return Finding(
         "7 and 9 overlap in the latent space; two sevens were reconstructed as nines at dimension "
         f"{MISREADING}",
@@ -348,23 +355,22 @@ def sevens_and_nines(matrices: Mapping[int, Matrices]) -> Finding:
         + markdown_table(
             ["latent dim", "overlap", "rank", "reconstructions", "rank", "sevens read as nines"], rows
         ),
-        f"the pair is among the first {TOP}, at a rate of at least {100 * CONFUSED:.0f} %. Two sevens among "
-        f"{SHOWN} digits are {_share(MISREAD, SHOWN)}; they agree where that interval overlaps "
-        "the one of sevens read as nines among all test digits"
-        + (f", {_percent(misread)} at {MISREADING}." if misread else "."),
+        f"they overlap, or are misread, if the rate is at least {rate}; they stand out if they are among the "
+        f"first {TOP} pairs. Sevens turn into nines if more than {rate} of them do, by the whole interval.",
         [
+            _each("7 and 9 overlap", _judged(overlaps, lambda place: place.rate >= CONFUSED)),
             _each(
-                "7 and 9 overlap",
-                {dimension: _outcome(place.confused) for dimension, place in overlaps.items()},
+                f"they are among the {TOP} pairs that overlap most",
+                _judged(overlaps, lambda place: place.rank <= TOP),
             ),
             _each(
-                "reconstructions of 7 and 9 are confused",
-                {dimension: _outcome(place.confused) for dimension, place in readings.items()},
+                "their reconstructions are misread", _judged(readings, lambda place: place.rate >= CONFUSED)
             ),
-            Part(
-                f"{MISREAD} of {SHOWN} agrees with the sevens read as nines at {MISREADING}",
-                _agrees(MISREAD, SHOWN, misread),
+            _each(
+                f"they are among the {TOP} pairs that are misread most",
+                _judged(readings, lambda place: place.rank <= TOP),
             ),
+            Part(f"sevens are reconstructed as nines at {MISREADING}", turning),
         ],
     )
 
@@ -373,16 +379,16 @@ class _Place(NamedTuple):
     rank: int  # from 1, among the pairs
     rate: float
 
-    @property
-    def confused(self) -> bool:
-        return self.rank <= TOP and self.rate >= CONFUSED
-
 
 def _place(matrix: Tensor) -> _Place:
     """Return where 7 and 9 stand among all pairs."""
     pairs = most_confused(matrix, PAIRS)
     rate = next(pair.rate for pair in pairs if {pair.first, pair.second} == {7, 9})
     return _Place(1 + sum(pair.rate > rate for pair in pairs), rate)
+
+
+def _judged(places: Mapping[int, _Place], holds: Callable[[_Place], bool]) -> dict[int, Outcome]:
+    return {dimension: _outcome(holds(place)) for dimension, place in places.items()}
 
 
 def _rising(losses: "pd.Series[float]") -> float:
@@ -439,8 +445,5 @@ def _or_dash(value: float, form: str) -> str:
 
 
 def _share(hits: int, count: int) -> str:
-    return _percent(Estimate(hits / count, *share_interval(hits, count)))
-
-
-def _percent(found: Estimate) -> str:
-    return f"{found.value:.1%} ({found.low * 100:.1f}–{found.high * 100:.1f})"
+    low, high = share_interval(hits, count)
+    return f"{hits / count:.1%} ({100 * low:.1f}–{100 * high:.1f})"

@@ -102,8 +102,9 @@ prior samples a model, {likelihood_images:,} images for the bounds on −log p(x
 
 Brackets hold 95 % intervals over images; they do not cover another training of the same model. One number
 beats another where their intervals do not overlap, which is cautious; a number without an interval is taken
-as it is. A claim is *supported* where all its parts hold, *not supported* where none does, else *mixed*.
-A part is *open* where its interval does not decide.
+as it is. Those of recall and coverage are over real images, those of precision over samples, with the other
+set as it is. A part of a claim is *open* where its interval does not decide. A claim is *supported* where all
+decided parts hold, *not supported* where all fail, else *mixed*.
 """
 
 

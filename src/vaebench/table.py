@@ -42,15 +42,17 @@ TRAINING = (
     *("training_seconds", "images_per_second", "recipe", "epochs", "training_precision", "threads"),
     "parameters",
 )
+DRAWN = ("seed", "train_images", "test_images", "samples", "likelihood_images")  # what the scores are of
 COLUMNS = (
     *("model", "latent_dim"),
     *SCORES,
     *(f"reproduced_{loss}" for loss in LOSSES),
     *(f"report_{loss}" for loss in LOSSES),
     *TRAINING,
+    *DRAWN,
 )
 TEXTS = ("model", "recipe", "training_precision")
-COUNTS = ("latent_dim", "active_units", "epochs", "threads", "parameters")
+COUNTS = ("latent_dim", "active_units", "epochs", "threads", "parameters", *DRAWN)
 
 # What stands for a model where there is room for a dozen numbers.
 HEADLINE = (
@@ -96,9 +98,9 @@ def benchmark_table(
 
     Args:
         trainings: what `train_vae` wrote of each model: `latent_dim` and the columns of `TRAINING`.
-        evaluations: what `evaluate` wrote of each: `latent_dim`, under `vae` all of `SCORES`, and under `pca`
-            those that apply to PCA.
-        references: under `test images` and `pixel noise`, the scores that apply to them.
+        evaluations: what `evaluate` wrote of each: `latent_dim`, the columns of `DRAWN`, under `vae` all of
+            `SCORES`, and under `pca` those that apply to PCA.
+        references: the columns of `DRAWN`, and under `test images` and `pixel noise` the scores that apply.
         reproductions: what `reproduce_report` wrote of each of its models: `latent_dim` and the losses.
         report: the report's table, likewise.
 
@@ -118,15 +120,18 @@ def benchmark_table(
     vaes, pcas = [], []
     for evaluation in sorted(evaluations, key=lambda evaluation: int(evaluation["latent_dim"])):
         latent_dim = evaluation["latent_dim"]
+        drawn = {column: evaluation[column] for column in DRAWN}
         scores = _known(evaluation["vae"])
         vaes.append(
             {"model": "VAE", "latent_dim": latent_dim}
             | {score: scores[score] for score in SCORES}
             | {column: losses.get(latent_dim) for column, losses in compared.items()}
             | {column: trained[latent_dim][column] for column in TRAINING}
+            | drawn
         )
-        pcas.append({"model": "PCA", "latent_dim": latent_dim, **_known(evaluation["pca"])})
-    ends = [{"model": name, **_known(references[name])} for name in ("test images", "pixel noise")]
+        pcas.append({"model": "PCA", "latent_dim": latent_dim, **_known(evaluation["pca"]), **drawn})
+    drawn = {column: references[column] for column in DRAWN}
+    ends = [{"model": name, **_known(references[name]), **drawn} for name in ("test images", "pixel noise")]
     table = pd.DataFrame([*vaes, *pcas, *ends], columns=list(COLUMNS))
     types = {column: "Int64" if column in COUNTS else "float64" for column in COLUMNS if column not in TEXTS}
     return table.astype(types)

@@ -35,7 +35,7 @@ _GROUPS = {
         _Panel("label_entropy", "label entropy H(y)", "nats: diversity", "↑"),
         _Panel("conditional_entropy", "conditional entropy H(y|x)", "nats: doubt", "↓"),
         _Panel("fid", "FID", "squared distance of features", "↓"),
-        _Panel("kid", "KID", "squared distance of features", "↓"),
+        _Panel("kid", "KID", "squared MMD, cubic kernel", "↓"),
         _Panel("precision", "precision", "samples that lie near real digits", "↑"),
         _Panel("recall", "recall", "real digits that lie near samples", "↑"),
         _Panel("density", "density", "real neighbours of a sample", "↑"),
@@ -43,14 +43,16 @@ _GROUPS = {
     ),
     "Legibility": (
         _Panel("legible_share", "legible samples", "share of prior samples", "↑", percent=True),
-        _Panel("legible_path_share", "legible paths", "share of images between digits", "↑", percent=True),
-        _Panel("reconstruction_accuracy", "digits read right", "share of reconstructions", "↑", percent=True),
+        _Panel("legible_path_share", "legible between digits", "share of path images", "↑", percent=True),
+        _Panel(
+            "reconstruction_accuracy", "reconstructions read right", "share of test digits", "↑", percent=True
+        ),
     ),
     "Latent space": (
         _Panel("knn_accuracy", "k-NN accuracy", "share of test digits", "↑", percent=True),
         _Panel("probe_accuracy", "linear probe accuracy", "share of test digits", "↑", percent=True),
         _Panel("class_overlap", "class overlap", "responsibility of other digits", "↓", percent=True),
-        _Panel("marginal_kl", "marginal KL", "nats, from codes to prior", "↓"),
+        _Panel("marginal_kl", "marginal KL", "nats, an upper bound"),
         _Panel("mutual_information", "mutual information", "nats, of image and code"),
         _Panel("kl_per_unit", "KL per latent unit", "nats, mean over test images"),
         _Panel("active_units", "active units", "of the latent units"),
