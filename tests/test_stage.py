@@ -163,31 +163,36 @@ STUDIED = "7"
 COMMITTED = ["metrics/report.csv"]  # an input that no stage writes
 
 
-def filled(text: str, latent_dim: str = STUDIED) -> str:
-    return text.replace("${item.latent_dim}", latent_dim).replace("${latent_dim}", STUDIED)
+def items(stage: str) -> list[str]:
+    """The items of the stage's matrix, the model under study among them."""
+    [found] = PIPELINE[stage].get("matrix", {"": []}).values()
+    return [str(item).replace("${latent_dim}", STUDIED) for item in found]
 
 
-def files(stage: str, kind: str, latent_dim: str = STUDIED) -> list[str]:
+def filled(stage: str, text: str, item: str | None = None) -> str:
+    """A text of dvc.yaml for an item of the stage's matrix, by default the last."""
+    item = item or (items(stage) or [""])[-1]
+    return re.sub(r"\$\{item\.\w+\}", item, text).replace("${latent_dim}", STUDIED)
+
+
+def files(stage: str, kind: str, item: str | None = None) -> list[str]:
     entries = PIPELINE[stage].get(kind, [])
     paths = (entry if isinstance(entry, str) else next(iter(entry)) for entry in entries)
-    return [filled(path, latent_dim) for path in paths]
+    return [filled(stage, path, item) for path in paths]
 
 
 def arguments(stage: str) -> list[str]:
-    words = shlex.split(filled(PIPELINE[stage]["cmd"]))
+    words = shlex.split(filled(stage, PIPELINE[stage]["cmd"]))
     return words[words.index(f"stages/{stage}.py") + 1 :]
 
 
 def writers() -> dict[str, str]:
     """The stage, as `dvc repro` takes it, of every file that a stage writes."""
     found: dict[str, str] = {}
-    for stage, declared in PIPELINE.items():
-        if "matrix" not in declared:
-            found |= dict.fromkeys(files(stage, "outs"), stage)
-            continue
-        for item in declared["matrix"]["latent_dim"]:
-            latent_dim = filled(str(item))
-            found |= dict.fromkeys(files(stage, "outs", latent_dim), f"{stage}@{latent_dim}")
+    for stage in PIPELINE:
+        found |= {} if items(stage) else dict.fromkeys(files(stage, "outs"), stage)
+        for item in items(stage):
+            found |= dict.fromkeys(files(stage, "outs", item), f"{stage}@{item}")
     return found
 
 
