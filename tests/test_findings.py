@@ -292,7 +292,7 @@ def test_schedule_that_ends_at_zero_is_named(optimizer: str, said: bool) -> None
 def sparse(high: Mapping[str, float], **legible: float) -> Finding:
     """What is found where 30 dimensions score `high` and the others have these shares of legible samples."""
     changes = {int(name[1:]): {"legible_share": share} for name, share in legible.items()}
-    return claims.sparse(vaes(*changes, 30, changes={**changes, 30: high}))
+    return claims.sparse(vaes(*changes, 30, changes={**changes, 30: high}), 0.9)
 
 
 @pytest.mark.parametrize(
@@ -312,6 +312,7 @@ def test_sparse(high: Mapping[str, float], expected: list[Outcome]) -> None:
     finding = sparse(high, d4=0.8, d5=0.9)
     assert outcomes(finding) == expected
     assert "(5)" in finding.parts[1].statement
+    assert "90.0% of pixel noise pass" in finding.numbers
 
 
 def test_sparse_beside_several_low_dimensions() -> None:
@@ -328,7 +329,7 @@ def test_sparse_alone() -> None:
 
 
 def test_sparse_without_the_dimension() -> None:
-    finding = claims.sparse(vaes(2, 5))
+    finding = claims.sparse(vaes(2, 5), math.nan)
     assert outcomes(finding) == [MISSING] * 4
     assert {part.missing for part in finding.parts} == {"no model of that dimension"}
     assert verdict(finding.parts) == "not tested"

@@ -216,8 +216,13 @@ def still_falling(curves: Curves, reproduced: Curves, optimizer: str) -> Finding
     )
 
 
-def sparse(vaes: Records) -> Finding:
-    """Test whether many samples at 30 are not legible, fewer than elsewhere, and the space is emptier."""
+def sparse(vaes: Records, noise: float) -> Finding:
+    """Test whether many samples at 30 are not legible, fewer than elsewhere, and the space is emptier.
+
+    Args:
+        vaes: the models.
+        noise: the share of pixel noise that is legible, or NaN.
+    """
 
     def emptier(dimension: int) -> Outcome:
         high, low = (
@@ -255,7 +260,9 @@ def sparse(vaes: Records) -> Finding:
     return Finding(
         f"High-dimensional latent spaces are sparse: at {HIGH}, many prior samples are not legible digits",
         "*Legible*: the classifiers recognise the image as surely as 99 % of the real digits that they read "
-        "right. *Between digits*: images on straight lines between test digits of different classes. "
+        f"right; that proves no digit: {_or_dash(noise, '.1%')} of pixel noise pass, so it compares images "
+        "near digits alone. *Between digits*: images on straight lines between test digits of different "
+        "classes. "
         "*Marginal KL*: of the aggregated posterior of the test images from the prior, in nats; that of all "
         "possible images lies between its *floor* and it, far apart where the *mutual information* is near "
         "its cap, the logarithm of the number of images.\n\n"

@@ -64,11 +64,12 @@ def findings(
         scope: what the numbers speak of.
     """
     vaes = rows_of(table, "VAE")
+    [noise] = [row for row in records(table) if row["model"] == "pixel noise"]
     found = [
         kl_rises(curves, reproduced),
         losses_balance(vaes),
         still_falling(curves, reproduced, scope.optimizer),
-        sparse(vaes),
+        sparse(vaes, noise["legible_share"]),
         best_compromise(vaes),
         sevens_and_nines(matrices),
     ]
