@@ -52,6 +52,8 @@ def make_pictures(latent_dim: int = 5, count: int = 300) -> Pictures:
         probabilities=probabilities,
         marginal=probabilities.mean(axis=0),
         test_marginal=np.full(10, 0.1, dtype=np.float32),
+        latent_centre=np.zeros(axes, dtype=np.float32),
+        latent_axes=np.eye(axes, dtype=np.float32),
         confusion=random.integers(0, 1000, (10, 10)),
     )
 

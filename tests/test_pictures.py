@@ -35,6 +35,8 @@ def pictures() -> Pictures:
         probabilities=generator.random((64, 10), dtype=np.float32),
         marginal=generator.random(10, dtype=np.float32),
         test_marginal=generator.random(10, dtype=np.float32),
+        latent_centre=generator.standard_normal(5, dtype=np.float32),
+        latent_axes=generator.standard_normal((5, 3), dtype=np.float32),
         confusion=generator.integers(0, 100, (10, 10)),
     )
 

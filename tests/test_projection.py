@@ -20,7 +20,7 @@ def cloud(count: int, latent_dim: int, seed: int = 0) -> Tensor:
 @pytest.mark.parametrize("latent_dim", [1, 2, 3])
 def test_space_that_can_be_drawn_stays_as_it_is(latent_dim: int) -> None:
     means = cloud(200, latent_dim)
-    points, shares = project(means)
+    points, shares, *_ = project(means)
     assert torch.equal(points, means)
     variance = means.double().var(0)
     assert (shares.shape, shares.dtype) == ((latent_dim,), torch.float32)
@@ -33,7 +33,7 @@ def test_space_that_can_be_drawn_stays_as_it_is(latent_dim: int) -> None:
 )
 def test_projection_is_that_of_scikit_learn(count: int, latent_dim: int) -> None:
     means = cloud(count, latent_dim)
-    points, shares = project(means)
+    points, shares, *_ = project(means)
     assert (points.shape, points.dtype) == ((count, 2), torch.float32)
     assert (shares.shape, shares.dtype) == ((2,), torch.float32)
     pca = PCA(n_components=2, svd_solver="full").fit(means.double().numpy())
@@ -45,12 +45,20 @@ def test_projection_is_that_of_scikit_learn(count: int, latent_dim: int) -> None
     assert shares[0] >= shares[1]
 
 
+@pytest.mark.parametrize("latent_dim", [1, 2, 3, 4, 30])
+def test_points_are_where_centre_and_axes_put_their_latents(latent_dim: int) -> None:
+    means = cloud(200, latent_dim)
+    points, _, centre, axes = project(means)
+    torch.testing.assert_close((means - centre) @ axes, points, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(axes.T @ axes, torch.eye(axes.shape[1]), rtol=0, atol=1e-5)
+
+
 def test_first_axis_of_a_line() -> None:
     # Along (3, 4, 0, 0) / 5, whose largest component is positive whichever way the data run.
     steps = torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0])
     for way in (1, -1):
         means = way * steps[:, None] * torch.tensor([3.0, 4.0, 0.0, 0.0]) + 7
-        points, shares = project(means)
+        points, shares, *_ = project(means)
         assert points[:, 0].tolist() == pytest.approx((way * 5 * steps).tolist(), abs=1e-5)
         assert points[:, 1].tolist() == pytest.approx([0.0] * 5, abs=1e-5)
         assert shares.tolist() == pytest.approx([1.0, 0.0], abs=1e-6)
@@ -68,7 +76,7 @@ def test_largest_component_of_each_axis_is_positive(seed: int) -> None:
 @pytest.mark.parametrize("latent_dim", [4, 30])
 def test_signs_follow_from_the_axes_alone(latent_dim: int) -> None:
     means = cloud(300, latent_dim)
-    points, _ = project(means)
+    points, *_ = project(means)
     torch.testing.assert_close(project(-means).points, -points, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(project(means.flip(0)).points, points.flip(0), rtol=1e-4, atol=1e-4)
 
@@ -83,7 +91,7 @@ def test_place_of_the_cloud_does_not_matter(latent_dim: int) -> None:
 @pytest.mark.parametrize("latent_dim", [1, 2, 3, 4, 30])
 @pytest.mark.parametrize("count", [1, 7])
 def test_posterior_that_has_collapsed(count: int, latent_dim: int) -> None:
-    points, shares = project(torch.full((count, latent_dim), 0.25))
+    points, shares, *_ = project(torch.full((count, latent_dim), 0.25))
     assert torch.all(points.isfinite())
     assert shares.tolist() == [0.0] * len(shares)
 
@@ -95,7 +103,7 @@ def test_number_of_threads_changes_nothing() -> None:
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            points, shares = project(means)
+            points, shares, *_ = project(means)
             results.add((points.numpy().tobytes(), shares.numpy().tobytes()))
     finally:
         torch.set_num_threads(before)

@@ -25,6 +25,8 @@ class Pictures:
     probabilities: NDArray[np.float32]  # (64, 10), p(y|x) of each of `samples`
     marginal: NDArray[np.float32]  # (10,), p(y) over every sample that was scored
     test_marginal: NDArray[np.float32]  # (10,), p(y) over the test digits
+    latent_centre: NDArray[np.float32]  # (latent_dim,); a latent z is drawn at (z − centre) @ axes
+    latent_axes: NDArray[np.float32]  # (latent_dim, k)
     confusion: NDArray[np.int64]  # (10, 10), row: true digit, column: what its reconstruction is read as
 
 

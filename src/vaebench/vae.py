@@ -92,7 +92,7 @@ def save_vae(path: Path, vae: VAE) -> None:
     save_tensors(path, vae.state_dict(), {"model": "vae", "latent_dim": vae.latent_dim})
 
 
-def load_vae(path: Path, device: torch.device) -> VAE:
+def load_vae(path: Path | str, device: torch.device | str = "cpu") -> VAE:
     """Rebuild the model that `save_vae` wrote, in evaluation mode."""
     weights, about = load_tensors(path)
     vae = build_vae(about["latent_dim"], seed=0)

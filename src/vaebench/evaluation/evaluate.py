@@ -292,6 +292,8 @@ def _pictures(model: _Autoencoder, examined: _Examined, test: Images, known: Rea
         latent=projection.points.numpy(),
         labels=_digits(test.labels),
         explained_variance=projection.explained_variance.numpy(),
+        latent_centre=projection.centre.numpy(),
+        latent_axes=projection.axes.numpy(),
         probabilities=consensus[:SHOWN_SAMPLES].float().numpy(),
         marginal=consensus.mean(0).float().numpy(),
         test_marginal=known.consensus.mean(0).float().numpy(),
