@@ -205,7 +205,7 @@ def _open_run(stage: str, params: StageParams, device: str) -> StageRun:
     given = os.environ.get("MLFLOW_TRACKING_URI")
     root = _root()
     uri = given or f"sqlite:///{(root / 'mlflow.db').as_posix()}"
-    _prepare_mlflow()
+    prepare_mlflow()
     from mlflow.entities import Param
 
     execution = _execution(root)
@@ -271,7 +271,8 @@ def _dataset_input(dataset: "Dataset") -> "DatasetInput":
     return DatasetInput(Dataset(dataset.name, dataset.digest, "local", source, profile=json.dumps(profile)))
 
 
-def _prepare_mlflow() -> None:
+def prepare_mlflow() -> None:
+    """Import MLflow without its telemetry, its long waits and its talk."""
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     import mlflow  # noqa: F401 - it sets up its loggers, which come after

@@ -1,0 +1,107 @@
+"""The README's screenshots, taken of the committed results: the report, the plots page and MLflow.
+
+Needs Chromium, the models (`dvc pull`), and for MLflow a store with at least one execution (`dvc repro`).
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vaebench.pipeline.stage import StageError, require, run_stage, say
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+FOLDER = Path("docs")
+PORT = 5055
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def main(
+    against: Annotated[str, typer.Option(help="What the plots page compares the workspace with.")] = "HEAD",
+) -> None:
+    """Write docs/*.png."""
+    require(Path("report.html"), "aggregate` and `make report")
+    program = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if program is None:
+        raise StageError(
+            f"no browser is found: none of {', '.join(BROWSERS)} is on the path; install Chromium"
+        )
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright, mlflow_ui() as address, plots_page(against) as plots:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1280, "height": 860}, device_scale_factor=1.5)
+        report(page)
+        page.goto(plots.as_uri())
+        page.wait_for_selector(".vega-embed svg, .vega-embed canvas")
+        shoot(page, "plots")
+        page.goto(f"{address}/#/experiments/1/runs")
+        page.wait_for_load_state("networkidle")
+        shoot(page, "mlflow")
+        browser.close()
+
+
+def report(page: "Page") -> None:
+    """Take the explorer, with a digit in it, and the top of the page on a phone."""
+    page.goto(Path("report.html").resolve().as_uri())
+    page.evaluate("Promise.all([window.chartsReady, window.vaebench.ready])")
+    page.locator("#digits button").nth(0).click()
+    page.locator("#explorer").scroll_into_view_if_needed()
+    page.evaluate("document.getElementById('explore').scrollIntoView()")
+    shoot(page, "report")
+
+
+def shoot(page: "Page", name: str) -> None:
+    """Take what is seen."""
+    page.wait_for_timeout(500)
+    page.screenshot(path=FOLDER / f"{name}.png")
+    say(f"{FOLDER / name}.png")
+
+
+@contextmanager
+def plots_page(against: str) -> Iterator[Path]:
+    """Make the page of `dvc plots diff` for as long as the block runs."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["dvc", "plots", "diff", against, "workspace", "--out", folder]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+        yield Path(folder) / "index.html"
+
+
+@contextmanager
+def mlflow_ui() -> Iterator[str]:
+    """Run `make ui` for as long as the block runs, and yield its address."""
+    address = f"http://127.0.0.1:{PORT}"
+    server = subprocess.Popen(  # noqa: S603
+        ["make", "ui", f"PORT={PORT}"],  # noqa: S607
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        end = time.monotonic() + 120
+        while True:
+            try:
+                urllib.request.urlopen(f"{address}/health", timeout=5).close()  # noqa: S310
+                break
+            except OSError as error:
+                if time.monotonic() > end or server.poll() is not None:
+                    raise StageError(f"MLflow's UI does not answer at {address}; try `make ui`") from error
+                time.sleep(1)
+        yield address
+    finally:
+        os.killpg(server.pid, 15)
+        server.wait()
+
+
+if __name__ == "__main__":
+    run_stage(main)

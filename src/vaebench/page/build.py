@@ -1,0 +1,307 @@
+"""The page as one text: what the pipeline wrote, filled into the template."""
+
+import base64
+import json
+import math
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from vaebench.criteria import CRITERIA, Criterion, estimate, points, winners
+from vaebench.page import charts
+from vaebench.page.explorer import Explored, explorer_data
+from vaebench.page.origin import Origin
+from vaebench.table import Record, cell, records, rows_of
+
+_FILES = resources.files("vaebench.page")
+_TENSORFLOW = ("tf-core-4.22.0.min.js", "tf-backend-wasm-4.22.0.min.js")
+_WASM = "tf-backend-wasm-4.22.0-simd.wasm"
+
+# Pictures of every model: file name, title, what to see, alternative text.
+_GALLERIES = (
+    (
+        "samples",
+        "Samples from the prior",
+        "64 points drawn from N(0, I), decoded.",
+        "An 8 by 8 grid of digits that the model with {} latent dimensions decodes from prior samples",
+    ),
+    (
+        "reconstructions",
+        "Reconstructions",
+        "15 test digits above what is decoded from their posterior means.",
+        "15 test digits, and below each the reconstruction by the model with {} latent dimensions",
+    ),
+    (
+        "interpolations",
+        "Walks between digits",
+        "Straight lines in the latent space between two test digits.",
+        "Five rows of digits that change step by step from one to another, with {} latent dimensions",
+    ),
+    (
+        "latent",
+        "Latent spaces",
+        "Posterior means of the test digits; above three dimensions, their first two principal components.",
+        "Posterior means of the test digits with {} latent dimensions, coloured by digit",
+    ),
+    (
+        "confusion",
+        "What reconstructions are read as",
+        "Rows: the true digit. Columns: what the classifiers read in its reconstruction.",
+        "Confusion matrix of the reconstructions by the model with {} latent dimensions",
+    ),
+)
+_WIDE = (
+    (
+        "overlaps",
+        "Overlap of digits in the latent space",
+        "Class overlap matrices, one for each latent dimension",
+    ),
+    (
+        "kl_spectra",
+        "KL of each latent unit",
+        "KL of every latent unit in nats, a panel for each latent dimension",
+    ),
+    (
+        "recipes",
+        "Losses by recipe",
+        "Combined loss by epoch of the fast recipe, of the report's, and the report's table",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that the page shows."""
+
+    table: pd.DataFrame  # see `vaebench.table.benchmark_table`
+    findings: str  # Markdown
+    trainings: Mapping[int, Record]  # metrics/training, by latent dimension
+    curves: Mapping[int, pd.DataFrame]  # losses by epoch, likewise
+    models: Mapping[int, Explored]  # likewise
+    plots: Path  # the folder of the benchmark's pictures
+    origins: Sequence[Origin]
+    commit: str  # that the page is made from; empty outside a repository
+    dataset: str
+
+
+class _Image(NamedTuple):
+    title: str
+    source: str
+    alt: str
+    width: int
+    height: int
+
+
+def build(results: Results) -> str:
+    """Return the page, which needs no other file and no network."""
+    vaes, pcas = rows_of(results.table, "VAE"), rows_of(results.table, "PCA")
+    [tests] = [row for row in records(results.table) if row["model"] == "test images"]
+    origins = {origin.stage: _shown(origin) for origin in results.origins}
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    template = environment.from_string(_read("report.html.jinja"))
+    threads = {int(training["threads"]) for training in results.trainings.values()}
+    return template.render(
+        style=Markup(_read("style.css")),  # noqa: S704 - our own file
+        dimensions=list(vaes),
+        first=2 if 2 in vaes else min(vaes),
+        data=_data_line(tests, results.dataset),
+        tiles=_tiles(vaes, tests),
+        trainings=[_training(training, origins) for training in results.trainings.values()],
+        threads=" or ".join(f"{count} thread{'s' if count > 1 else ''}" for count in sorted(threads)),
+        losses=charts.LOSSES,
+        comparison=[_comparison(dimension, row, origins) for dimension, row in vaes.items()],
+        scores=[_score(score, vaes, tests, origins) for score in _scored(vaes)],
+        galleries=[_gallery(kind, vaes, results.plots) for kind in _GALLERIES],
+        wide=[_image(results.plots / f"{name}.png", title, alt) for name, title, alt in _WIDE],
+        findings=_html(results.findings),
+        origins=list(origins.values()),
+        runs_known=any(origin.run_id for origin in results.origins),
+        commit=results.commit,
+        charts_data=_json(_charts(results, vaes, pcas, tests)),
+        explorer_data=_json(explorer_data(results.models)),
+        wasm=base64.b64encode((_FILES / "vendor" / _WASM).read_bytes()).decode(),
+        tensorflow=_script("\n".join(_read(f"vendor/{name}") for name in _TENSORFLOW)),
+        charts_script=_script(f"{_vega()}\n{_read('charts.js')}"),
+        explore_script=_script(f"{_read('network.js')}\n{_read('explore.js')}"),
+    )
+
+
+def _scored(vaes: Mapping[int, Record]) -> list[Criterion]:
+    """Return the criteria that some model has a number for."""
+    return [score for score in CRITERIA if any(estimate(row, score.column) for row in vaes.values())]
+
+
+def _charts(
+    results: Results, vaes: Mapping[int, Record], pcas: Mapping[int, Record], tests: Record
+) -> dict[str, charts.Spec]:
+    """Return every chart by the id of its place in the page."""
+    return {
+        **{f"chart-{loss}": charts.loss_curves(results.curves, loss) for loss in charts.LOSSES},
+        "chart-report": charts.beside_report(vaes),
+        "chart-rate-distortion": charts.rate_distortion(vaes),
+        **{f"chart-{score.column}": charts.criterion(vaes, pcas, tests, score) for score in _scored(vaes)},
+    }
+
+
+def _data_line(tests: Record, dataset: str) -> str:
+    name = {"mnist": "MNIST", "digits": "Digits of scikit-learn"}[dataset]
+    return (
+        f"{name}: {tests['train_images']:,} training and {tests['test_images']:,} test images, "
+        f"{tests['samples']:,} prior samples a model, seed {tests['seed']}"
+    )
+
+
+def _tiles(vaes: Mapping[int, Record], tests: Record) -> list[dict[str, str]]:
+    """Return the numbers to see first; each is computed, as its sentence is."""
+    compared = [row for row in vaes.values() if not pd.isna(row["report_combined_loss"])]
+    lower = sum(row["combined_loss"] < row["report_combined_loss"] for row in compared)
+    standing = {dimension: found["all"] for dimension, found in points(vaes).items() if "all" in found}
+    tiles = []
+    if compared:
+        tiles.append(
+            {
+                "title": "combined loss below the report's",
+                "value": f"{lower} of {len(compared)}",
+                "note": "latent dimensions, in as many epochs",
+            }
+        )
+    for column, title, note in (
+        ("test_combined_loss", "lowest loss on test images", "squared error + KL"),
+        ("legible_share", "most legible samples", "of the prior samples"),
+        (
+            "inception_score",
+            "highest inception score",
+            f"real test images: {cell(tests, 'inception_score', '.2f')}",
+        ),
+    ):
+        [score] = [each for each in CRITERIA if each.column == column]
+        best = _best(vaes, score)
+        value = cell({column: vaes[best][column]}, column, score.form)
+        tiles.append({"title": title, "value": f"{best} dims", "note": f"{value}, {note}"})
+    if standing:
+        best = max(standing, key=lambda dimension: standing[dimension])
+        note = f"{standing[best]:.0%} of the points over {len(_scored(vaes))} criteria"
+        tiles.append({"title": "best in the round robin", "value": f"{best} dims", "note": note})
+    return tiles
+
+
+def _best(vaes: Mapping[int, Record], score: Criterion) -> int:
+    found = {key: number for key, row in vaes.items() if (number := estimate(row, score.column))}
+    return winners(found, higher=score.higher)[0]
+
+
+def _training(training: Record, origins: Mapping[str, Any]) -> dict[str, Any]:
+    latent_dim = training["latent_dim"]
+    cells = [
+        f"{training['parameters']:,}",
+        training["recipe"],
+        f"{training['epochs']}",
+        f"{training['batch_size']}",
+        training["optimizer"],
+        f"{training['learning_rate']:g}",
+        training["training_precision"],
+        f"{training['training_seconds']:.0f}",
+        f"{training['images_per_second']:,.0f}",
+    ]
+    return {"latent_dim": latent_dim, "cells": cells, "origin": origins[f"train_vae@{latent_dim}"]}
+
+
+def _comparison(latent_dim: int, row: Record, origins: Mapping[str, Any]) -> dict[str, Any]:
+    ours = origins[f"evaluate@{latent_dim}"]
+    report = origins["report"]
+    reproduced = origins.get(f"reproduce_report@{latent_dim}", report)
+    columns = (
+        ("kl_loss", ours),
+        ("report_kl_loss", report),
+        ("reconstruction_loss", ours),
+        ("report_reconstruction_loss", report),
+        ("combined_loss", ours),
+        ("reproduced_combined_loss", reproduced),
+        ("report_combined_loss", report),
+        ("test_combined_loss", ours),
+    )
+    cells = [{"text": cell(row, column, ".2f"), "origin": origin} for column, origin in columns]
+    change = row["combined_loss"] / row["report_combined_loss"] - 1
+    cells.append({"text": "–" if math.isnan(change) else f"{change:+.1%}".replace("-", "−"), "origin": ours})
+    return {"latent_dim": latent_dim, "cells": cells}
+
+
+def _score(
+    score: Criterion, vaes: Mapping[int, Record], tests: Record, origins: Mapping[str, Any]
+) -> dict[str, Any]:
+    best = _best(vaes, score)
+    cells = [
+        {
+            "text": cell(row, score.column, score.form),
+            "origin": origins[f"evaluate@{dimension}"],
+            "best": dimension == best,
+        }
+        for dimension, row in vaes.items()
+    ]
+    real = {
+        "text": cell(tests, score.column, score.form),
+        "origin": origins["evaluate_references"],
+        "best": False,
+    }
+    return {"name": score.name, "column": score.column, "higher": score.higher, "cells": [*cells, real]}
+
+
+def _shown(origin: Origin) -> dict[str, Any]:
+    anchor = f"made-{origin.stage.replace('@', '-')}"
+    about = [f"commit {origin.commit[:10]}" if origin.commit else "not committed"]
+    about += [f"run {origin.run_id[:10]}"] if origin.run_id else []
+    return {**vars(origin), "anchor": anchor, "title": f"{origin.stage}: {', '.join(about)}"}
+
+
+def _gallery(kind: tuple[str, str, str, str], dimensions: Iterable[int], plots: Path) -> dict[str, Any]:
+    name, title, note, alt = kind
+    images = [_image(plots / f"{name}-d{each}.png", title, alt.format(each)) for each in dimensions]
+    return {"title": title, "note": note, "images": images}
+
+
+def _image(path: Path, title: str, alt: str) -> _Image:
+    content = path.read_bytes()
+    width, height = struct.unpack(">II", content[16:24])  # of a PNG
+    return _Image(title, f"data:image/png;base64,{base64.b64encode(content).decode()}", alt, width, height)
+
+
+def _html(markdown: str) -> Markup:
+    """Return Markdown as HTML, its headings a level lower and without the first: the page has its own."""
+    reader = MarkdownIt("commonmark").enable("table")
+    tokens = reader.parse(markdown)
+    end = next(place for place, token in enumerate(tokens) if token.type == "heading_close")
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{int(token.tag[1]) + 1}"
+    html = reader.renderer.render(tokens[end + 1 :], reader.options, {})
+    wrapped = html.replace("<table>", '<div class="scroll" tabindex="0"><table>')
+    return Markup(wrapped.replace("</table>", "</table></div>"))  # noqa: S704 - markdown-it escapes HTML
+
+
+def _json(content: object) -> Markup:
+    """Return `content` for a script element, which `</` would end."""
+    return Markup(json.dumps(content, allow_nan=False, separators=(",", ":")).replace("</", "<\\/"))  # noqa: S704
+
+
+def _script(code: str) -> Markup:
+    return Markup(code.replace("</script", "<\\/script"))  # noqa: S704 - our own and vendored files
+
+
+def _vega() -> str:
+    """Return Vega-Lite and what it needs, which defines `drawChart`."""
+    import vl_convert
+
+    bundle: str = vl_convert.javascript_bundle("window.drawChart = vegaEmbed;")
+    return bundle
+
+
+def _read(name: str) -> str:
+    return (_FILES / name).read_text(encoding="utf-8")

@@ -1,0 +1,73 @@
+"""What the page needs to run the models: their weights, and where the test digits lie in their spaces."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaebench.figures.style import DIGIT_COLOURS
+from vaebench.page.charts import DIMENSION_COLOURS
+from vaebench.page.weights import LEVELS, encode_base64, pack
+from vaebench.pictures import Pictures
+from vaebench.vae import VAE
+
+# The digits' colours on black: those of the figures that would be too dark, lightened.
+DARK_DIGIT_COLOURS = tuple(
+    {"#111111": "#f2f2f2", "#882255": "#d45f93", "#332288": "#8f84e8", "#117733": "#3fae5f"}.get(
+        colour, colour
+    )
+    for colour in DIGIT_COLOURS
+)
+
+
+@dataclass(frozen=True)
+class Explored:
+    """One model, and what is known of its latent space."""
+
+    vae: VAE
+    pictures: Pictures
+    kl_spectrum: list[float]  # (latent_dim,), nats
+    active: list[bool]  # (latent_dim,)
+
+
+def explorer_data(models: Mapping[int, Explored]) -> dict[str, Any]:
+    """Return what the page's script reads, ready for JSON.
+
+    Args:
+        models: by latent dimension, all scored on the same test digits.
+    """
+    first = next(iter(models.values())).pictures
+    return {
+        "models": {dimension: _model_data(model) for dimension, model in models.items()},
+        "labels": base64.b64encode(first.labels.tobytes()).decode(),
+        "originals": base64.b64encode(first.originals.tobytes()).decode(),
+        "original_labels": first.original_labels.tolist(),
+        "digit_colours": {"light": DIGIT_COLOURS, "dark": DARK_DIGIT_COLOURS},
+        "dimension_colours": DIMENSION_COLOURS,
+    }
+
+
+def _model_data(model: Explored) -> dict[str, Any]:
+    pictures = model.pictures
+    points = _plane(torch.from_numpy(pictures.latent))
+    scale = max(float(points.abs().max()) / LEVELS, torch.finfo(torch.float32).tiny)
+    return {
+        "latent_dim": model.vae.latent_dim,
+        **asdict(pack(model.vae)),
+        "points": encode_base64((points / scale).round().to(torch.int16)),
+        "points_scale": scale,
+        "centre": pictures.latent_centre.tolist(),
+        "axes": _plane(torch.from_numpy(pictures.latent_axes)).tolist(),
+        "explained_variance": pictures.explained_variance.tolist(),
+        "kl_spectrum": model.kl_spectrum,
+        "active": model.active,
+    }
+
+
+def _plane(columns: Tensor) -> Tensor:
+    """Return the first two columns; a second one of zeros where there is only one."""
+    padded = torch.cat([columns, torch.zeros(len(columns), 1)], dim=1)
+    return padded[:, :2]
