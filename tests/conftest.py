@@ -2,9 +2,12 @@
 
 import random
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from projects import STAGES, clone, make_template, ran, succeed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -113,3 +116,17 @@ def global_rng_untouched() -> Iterator[None]:
     before = states()
     yield
     assert states() == before
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This working tree as a repository of its own, without results and set to tiny data."""
+    return make_template(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture(scope="session")
+def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone in which `dvc repro` has run everything."""
+    root = clone(template, tmp_path_factory.mktemp("reproduced") / "project")
+    assert set(ran(succeed(root, "dvc", "repro"))) == STAGES
+    return root

@@ -8,8 +8,6 @@ import re
 import shlex
 import shutil
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +18,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from projects import (
+    CLASSIFIERS,
+    DIMENSIONS,
+    EVALUATIONS,
+    REPRODUCTIONS,
+    RESULTS,
+    ROOT,
+    STAGES,
+    TRAININGS,
+    clone,
+    commit,
+    git,
+    ran,
+    run,
+    set_parameters,
+    succeed,
+)
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
@@ -29,97 +45,11 @@ if TYPE_CHECKING:
 # MLflow 3.17 uses a loader strategy that SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 
-ROOT = Path(__file__).resolve().parents[1]
-DIMENSIONS = (2, 3, 4, 5, 10, 30)
-TRAININGS = {f"train_vae@{latent_dim}" for latent_dim in DIMENSIONS}
-REPRODUCTIONS = {f"reproduce_report@{latent_dim}" for latent_dim in DIMENSIONS}
-EVALUATIONS = {f"evaluate@{latent_dim}" for latent_dim in DIMENSIONS}
-CLASSIFIERS = {f"train_classifier@{member}" for member in range(3)}
-STAGES = {"download", "evaluate_references", "render", "aggregate"}
-STAGES |= CLASSIFIERS | TRAININGS | REPRODUCTIONS | EVALUATIONS
 LOSSES = [f"{prefix}{loss}_loss" for prefix in ("", "test_") for loss in ("kl", "reconstruction", "combined")]
 TEXTS = ["model", "recipe", "training_precision"]  # columns of the table that are no numbers
 SCORES = ["inception_score", "fid", "legible_share", "nll_bound", "training_seconds"]
 
-TINY: dict[str, dict[str, object]] = {
-    "data": {"dataset": "digits"},
-    "classifier": {"epochs": 1},
-    "vae.fast": {"epochs": 1},
-    "vae.report": {"epochs": 1},
-    "evaluate": {"samples": 64, "bootstrap": 10, "paths": 5, "likelihood_images": 20, "likelihood_draws": 5},
-}
-# What a run leaves in the working tree. The report's table is there before.
-RESULTS = ("dvc.lock", ".dvc-remote/", "metrics/", "plots/")
-COMMITTED = "metrics/report.csv"
-
-# A shell that nothing was set in, with the `python` and the `dvc` of this virtual environment.
-ENVIRONMENT = {
-    key: value
-    for key, value in os.environ.items()
-    if not key.startswith(("DVC_", "GIT_", "MLFLOW_", "OMP_", "PYTHON", "VAEBENCH_"))
-} | {
-    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-    "GIT_CONFIG_GLOBAL": os.devnull,
-}
-
-
-# The copies of the project, and what runs in them.
-
-
-def run(root: Path, *command: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-    """Run a command in a copy of the project; what it says to both streams is in `stdout`."""
-    local = {"DVC_SITE_CACHE_DIR": str(root / ".dvc/tmp/site")}  # by default /var/tmp/dvc, and it stays there
-    done = subprocess.run(
-        command,
-        cwd=root,
-        env=ENVIRONMENT | local | variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        check=False,
-    )
-    print(f"{root.name}$ {shlex.join(command)}  # exit code {done.returncode}\n{done.stdout}")
-    return done
-
-
-def succeed(root: Path, *command: str) -> str:
-    done = run(root, *command)
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
-def git(root: Path, *arguments: str) -> str:
-    command = ["git", *arguments]
-    done = subprocess.run(
-        command, cwd=root, env=ENVIRONMENT, check=True, capture_output=True, encoding="utf-8"
-    )
-    return done.stdout.rstrip("\n")
-
-
-def commit(root: Path) -> None:
-    git(root, "add", "--all")
-    git(root, "-c", "user.name=n", "-c", "user.email=e", "commit", "--quiet", "--message", "m")
-
-
-def clone(source: Path, target: Path) -> Path:
-    git(source, "clone", "--quiet", str(source), str(target))
-    return target
-
-
-def ran(output: str) -> list[str]:
-    """The stages that dvc says it runs."""
-    return re.findall(r"^Running stage '(.+)':$", output, re.MULTILINE)
-
-
-def set_parameters(root: Path, changes: dict[str, dict[str, object]]) -> None:
-    path = root / "params.yaml"
-    params: dict[str, Any] = yaml.safe_load(path.read_text())
-    for section, values in changes.items():
-        found = params
-        for key in section.split("."):
-            found = found[key]
-        found |= values
-    path.write_text(yaml.safe_dump(params, sort_keys=False))
+# The project, and what can be read of it.
 
 
 def working_tree(root: Path) -> dict[str, bytes]:
@@ -138,28 +68,6 @@ def edited(code: Path, addition: str) -> Iterator[None]:
         yield
     finally:
         code.write_text(original)
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """This working tree as a repository of its own, without results and set to tiny data."""
-    root = tmp_path_factory.mktemp("template")
-    for name in git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0"):
-        if (ROOT / name).is_file() and (name == COMMITTED or not name.startswith(RESULTS)):
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, root / name)
-    set_parameters(root, TINY)
-    git(root, "init", "--quiet")
-    commit(root)
-    return root
-
-
-@pytest.fixture(scope="module")
-def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone in which `dvc repro` has run everything."""
-    root = clone(template, tmp_path_factory.mktemp("reproduced") / "project")
-    assert set(ran(succeed(root, "dvc", "repro"))) == STAGES
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +119,7 @@ def executions(root: Path) -> dict[str, Execution]:
     assert client.search_runs(["0"]) == []
     runs = list(client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"]))
     found = {}
-    for parent in (run for run in runs if "mlflow.parentRunId" not in run.data.tags):
+    for parent in (each for each in runs if "mlflow.parentRunId" not in each.data.tags):
         children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
         assert parent.info.run_name not in found
         found[str(parent.info.run_name)] = Execution(
