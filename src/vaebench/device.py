@@ -12,7 +12,7 @@ from torch import Tensor
 
 Precision = Literal["mixed", "float32"]
 
-CHUNK = 250  # images a worker passes through a model at once
+CHUNK = 64  # images a worker passes through a model at once; of more, the activations fall out of its cache
 
 Result = TypeVar("Result")
 
