@@ -44,9 +44,10 @@ def main(
         curve = pd.read_csv(require(paths.reproduction_curve(latent_dim), "reproduce_report"))
         after = json.loads(paths.reproduction(latent_dim).read_text())["combined_loss"]
         rows.append(_row("report", latent_dim, params.seed, curve["combined_loss"], after, target))
-    late = [row for row in rows if not row["epochs_to_report"]]
+    late = [dimension for dimension, row in zip(report, rows, strict=True) if not row["epochs_to_report"]]
     rows = [row for row in rows if row["epochs_to_report"]]
-    models = [("report", longer, params.seed, row["latent_dim"]) for row in late]
+    models: list[tuple[RecipeName, int, int, int]]
+    models = [("report", longer, params.seed, latent_dim) for latent_dim in late]
     models += [("fast", epochs, seed, latent_dim) for seed, latent_dim in product(range(seeds), report)]
     targets = [report[latent_dim] for *_, latent_dim in models]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:

@@ -54,7 +54,7 @@ def main(
 def report(page: "Page") -> None:
     """Take the explorer, with a digit in it, and the top of the page on a phone."""
     page.goto(Path("report.html").resolve().as_uri())
-    page.evaluate("Promise.all([window.chartsReady, window.vaebench.ready])")
+    page.evaluate("Promise.all([window.chartsReady, window.vaebench.ready]).then(() => null)")
     page.locator("#digits button").nth(0).click()
     page.locator("#explorer").scroll_into_view_if_needed()
     page.evaluate("document.getElementById('explore').scrollIntoView()")
