@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro show ui test format lint types unit bench recipes times lock
+.PHONY: help setup demo repro show ui replay test format lint types unit bench recipes times lock
 
 help:  ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ ui: setup  ## Browse the runs in MLflow, on this machine alone (PORT=5000)
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --backend-store-uri sqlite:///mlflow.db \
 		--host 127.0.0.1 --port $(PORT) --workers 1 \
 		--allowed-hosts "localhost,localhost:*,127.0.0.1,127.0.0.1:*"
+
+replay: setup  ## Send to MLflow what stages could not send while its server was away
+	@PYTHONPATH=src python -m vaebench.pipeline.replay
 
 test: setup lint types unit  ## Run all checks
 lint: setup
