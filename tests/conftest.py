@@ -143,7 +143,7 @@ def empty_repo(clean_environment: None, tmp_path: Path, monkeypatch: pytest.Monk
     """A repository with one commit, which is the current folder; it has no store yet."""
     root = tmp_path / "a repository"
     (root / ".dvc").mkdir(parents=True)
-    (root / "params.yaml").write_text("seed: 0\n")
+    shutil.copy(Path(__file__).parents[1] / "params.yaml", root)
     author = ("-c", "user.name=n", "-c", "user.email=e")
     for arguments in (["init"], ["add", "params.yaml"], [*author, "commit", "-m", "m"]):
         subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True)

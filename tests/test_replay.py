@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:D
 
 IMAGES = Images(torch.zeros(3, 1, 28, 28), torch.zeros(3, dtype=torch.int64))
 DATASET = Dataset("digits", "0123456789abcdef", IMAGES, IMAGES)
-KINDS = 8  # records of `train`, all kinds among them
+RECORDS = 9  # of `train`: all kinds of them
 
 
 def fail(store: Store, record: Record) -> None:
@@ -95,8 +95,9 @@ def assert_complete(root: Path, closed: int) -> None:
     assert [step for step, _ in values["kl"]] == [1, 2, 3]
     times = [each.timestamp for each in histories["loss"]]
     assert child.info.start_time <= times[0] <= times[1] <= times[2] <= closed
-    assert child.inputs is not None
-    assert [used.dataset.digest for used in child.inputs.dataset_inputs] == [DATASET.digest]
+    for run in (parent, child):
+        assert run.inputs is not None
+        assert [used.dataset.digest for used in run.inputs.dataset_inputs] == [DATASET.digest]
     for name in ("tables/curve.csv", "plots/grid.png"):
         [stored] = (root / "mlartifacts").glob(f"**/{run_id}/artifacts/{name}")
         assert stored.read_text() == name.removeprefix("tables/")
@@ -136,7 +137,7 @@ def test_what_was_kept_arrives_with_its_own_times(
     assert [run.info.status for run in read_runs(repo)] == ["RUNNING", "RUNNING"]
     replay.main()
     run_id = read_runs(repo)[1].info.run_id
-    assert capfd.readouterr().err == f"replayed run {run_id}: {KINDS} records\n"
+    assert capfd.readouterr().err == f"replayed run {run_id}: {RECORDS} records\n"
     assert_complete(repo, closed)
     replay.main()
     assert capfd.readouterr().err == "nothing to replay\n"
@@ -147,14 +148,14 @@ def test_replay_goes_on_where_it_broke_off(repo: Path, monkeypatch: pytest.Monke
     train(monkeypatch, fail_late)
     closed = later()
     left = []
-    for broken in range(KINDS):
+    for broken in range(RECORDS):
         # What the last replay has sent without an answer is sent again, and the next answer is lost.
         answers = iter([records.send, fail_late] if broken else [fail_late])
         monkeypatch.setattr(replay, "send", lambda *sent, answers=answers: next(answers)(*sent))
         with pytest.raises(StageError, match="no answer in time"):
             replay.main()
         left.append(len(list((repo / "mlflow.unsent").glob("*/0*.json"))))
-    assert left == list(range(KINDS, 0, -1))
+    assert left == list(range(RECORDS, 0, -1))
     monkeypatch.setattr(replay, "send", records.send)
     replay.main()
     assert_complete(repo, closed)

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from vaebench.data import Dataset, Images
+from vaebench.data import Dataset, Images, save_dataset
+from vaebench.download import make_digits
+from vaebench.pipeline.params import load_params
 from vaebench.pipeline.stage import StageError
 from vaebench.pipeline.tracking import track
 
@@ -108,16 +110,43 @@ def test_metrics_have_steps_and_the_headline_is_on_the_parent(repo: Path) -> Non
     assert parent.data.metrics == {"d5/fid": 7.0}
 
 
+def test_execution_has_all_parameters_and_says_what_it_is(repo: Path) -> None:
+    execute("prepare")
+    [parent] = parents(repo)
+    params = load_params()
+    assert parent.data.params["latent_dim"] == str(params.latent_dim)
+    assert parent.data.params["data.dataset"] == params.data.dataset
+    assert parent.data.params["vae.fast.learning_rate"] == str(params.vae.fast.learning_rate)
+    sections = (params.data, params.classifier, params.vae.fast, params.vae.report, params.evaluate)
+    names = sum((list(section.model_dump()) for section in sections), ["seed", "latent_dim", "precision"])
+    assert len(parent.data.params) == len([*names, "vae.recipe"])
+    assert parent.data.tags["mlflow.note.content"].startswith("One execution of the pipeline.")
+
+
+def assert_inputs(run: "Run", dataset: Dataset) -> None:
+    assert run.inputs is not None
+    [used] = run.inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == (dataset.name, dataset.digest)
+    sizes = {"train_size": len(dataset.train), "test_size": len(dataset.test)}
+    assert json.loads(used.dataset.profile or "") == {"num_rows": sum(sizes.values()), **sizes}
+
+
 def test_data_set_is_recorded(repo: Path) -> None:
     train, test = (Images(torch.zeros(n, 1, 28, 28), torch.zeros(n, dtype=torch.int64)) for n in (15, 3))
+    dataset = Dataset("digits", "0123456789abcdef", train, test)
     for stage in ("train_vae@2", "train_vae@3"):
         with track(stage, params={}) as run:
-            run.log_dataset(Dataset("digits", "0123456789abcdef", train, test))
-    for child in children(repo):
-        assert child.inputs is not None
-        [used] = child.inputs.dataset_inputs
-        assert (used.dataset.name, used.dataset.digest) == ("digits", "0123456789abcdef")
-        assert json.loads(used.dataset.profile or "") == {"num_rows": 18, "train_size": 15, "test_size": 3}
+            run.log_dataset(dataset)
+    for recorded in read_runs(repo):
+        assert_inputs(recorded, dataset)
+
+
+def test_data_set_of_a_stage_that_reads_none_is_the_one_that_is_there(repo: Path, digits: Dataset) -> None:
+    (repo / "data").mkdir()
+    save_dataset(repo / "data/dataset.safetensors", "digits", make_digits())
+    execute("aggregate")
+    for recorded in read_runs(repo):
+        assert_inputs(recorded, digits)
 
 
 def test_artifacts_are_under_the_repository(repo: Path) -> None:
@@ -162,9 +191,10 @@ def test_stages_share_their_execution_and_a_second_one_is_new(repo: Path) -> Non
 
 def test_changed_parameters_are_another_execution(repo: Path) -> None:
     execute("prepare")
-    (repo / "params.yaml").write_text("seed: 1\n")
+    params = (repo / "params.yaml").read_text()
+    (repo / "params.yaml").write_text(params.replace("latent_dim: 5", "latent_dim: 7"))
     execute("train")
-    assert len(parents(repo)) == 2
+    assert [parent.data.params["latent_dim"] for parent in parents(repo)] == ["5", "7"]
 
 
 def test_queued_experiment_has_its_own_parent(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ separate processes that may start together, so they find their parent by a tag, 
 """
 
 import hashlib
+import json
 import os
 import platform
 import sys
@@ -16,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from vaebench.pipeline import paths
 from vaebench.pipeline.origin import git, origin
+from vaebench.pipeline.params import load_params
 from vaebench.pipeline.records import Artifact, DatasetRead, End, Metrics, Model, Record, send
 from vaebench.pipeline.stage import say
 from vaebench.pipeline.store import (
@@ -38,6 +41,13 @@ if TYPE_CHECKING:
 StageParams = Mapping[str, str | int | float]
 
 EXECUTION_TAG = "vaebench.execution"
+# Above the parent run in MLflow's pages.
+DESCRIPTION = """\
+One execution of the pipeline: its parameters are `params.yaml`, and each stage that ran is a child run.
+
+Metrics: `d5/fid` is that of 5 dimensions, `fid` that of the model under study (`latent_dim`).
+The tables are artifacts of `aggregate`, the pictures of `render`, the curves metrics of each `train_vae`.
+"""
 
 
 @contextmanager
@@ -81,6 +91,7 @@ class StageRun:
         self._root = root
         self._parent_id = parent_id
         self._run_id = run_id
+        self._dataset_known = False
         self._outbox: Outbox | None = None  # in use once the store has failed
         self._lost = False
 
@@ -93,9 +104,8 @@ class StageRun:
         self._record(_metrics(self._parent_id, metrics, 0))
 
     def log_dataset(self, dataset: "Dataset") -> None:
-        """Record which data set the stage read."""
-        sizes = (len(dataset.train), len(dataset.test))
-        self._record(DatasetRead(self._run_id, dataset.name, dataset.digest, *sizes))
+        """Record which data set the stage read, on its parent too."""
+        self._log_dataset((dataset.name, dataset.digest, len(dataset.train), len(dataset.test)))
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Record a file, or a folder with all that it holds, in `folder` of the run's artifacts."""
@@ -107,10 +117,20 @@ class StageRun:
         self._record(Model(self._run_id, weights, name, texts))
 
     def close(self, status: str) -> None:
-        """End the run, and the parent with it if no other stage is running."""
+        """End the run, and the parent with it if no other stage is running.
+
+        A stage that has read no data set works on what others made of the one that is there.
+        """
+        if not self._dataset_known and paths.DATASET.is_file():
+            self._log_dataset(_dataset_in(paths.DATASET))
         self._record(End(self._run_id, self._parent_id, status, _now()))
         if self._outbox:
             self._outbox.close()
+
+    def _log_dataset(self, about: tuple[str, str, int, int]) -> None:
+        self._dataset_known = True
+        for run_id in (self._run_id, self._parent_id):
+            self._record(DatasetRead(run_id, *about))
 
     def _record(self, record: Record) -> None:
         """Send a record or, from the first failure on, keep it."""
@@ -138,6 +158,26 @@ def _metrics(run_id: str, metrics: Mapping[str, float], step: int) -> Metrics:
 
 def _now() -> int:
     return int(time.time() * 1000)
+
+
+def _dataset_in(path: Path) -> tuple[str, str, int, int]:
+    """Return name, digest and sizes of a data set from the head of its file: see `vaebench.data`."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        about = json.loads(file.metadata()["vaebench"])
+        train, test = (file.get_slice(f"{split}_labels").get_shape()[0] for split in ("train", "test"))
+    return about["name"], about["digest"], train, test
+
+
+def _flat(section: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Return the values of nested sections by the names that `dvc exp run -S` takes, as `vae.fast.epochs`."""
+    found: dict[str, object] = {}
+    for name, value in section.items():
+        found |= (
+            _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -174,8 +214,12 @@ def _open_parent(store: Store, execution: _Execution, stage: str) -> str:
         if all(run.status != "FINISHED" for run in earlier):
             store.client.update_run(parent_id, status="RUNNING")
             return parent_id
-    own = {EXECUTION_TAG: execution.key, "mlflow.source.name": "dvc.yaml"}
-    return store.create_run(execution.name, execution.tags | own, {})
+    own = {
+        EXECUTION_TAG: execution.key,
+        "mlflow.source.name": "dvc.yaml",
+        "mlflow.note.content": DESCRIPTION,
+    }
+    return store.create_run(execution.name, execution.tags | own, _flat(load_params().model_dump()))
 
 
 def _execution(root: Path) -> _Execution:
