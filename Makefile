@@ -3,16 +3,17 @@
 PYTHON ?= python3
 JOBS ?= 2
 PORT ?= 5000
+BY ?= fid
 UV_VERSION := 0.13.9
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro show ui replay test format lint types unit bench recipes times lock
+.PHONY: help setup demo repro show ui replay register test format lint types unit bench recipes times lock
 
 help:  ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 setup: .venv/ready  ## Set up .venv from the lock file
 .venv/ready: requirements.lock pyproject.toml
@@ -56,6 +57,9 @@ ui: setup  ## Browse the runs in MLflow, on this machine alone (PORT=5000)
 
 replay: setup  ## Send to MLflow what stages could not send while its server was away
 	@PYTHONPATH=src python -m vaebench.pipeline.replay
+
+register: setup  ## Register the best model in MLflow as models:/vaebench@champion (BY=fid)
+	@PYTHONPATH=src python -m vaebench.pipeline.register --by $(BY)
 
 test: setup lint types unit  ## Run all checks
 lint: setup

@@ -5,14 +5,13 @@ separate processes that may start together, so they find their parent by a tag, 
 """
 
 import hashlib
-import json
 import os
 import platform
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -20,7 +19,7 @@ from urllib.parse import quote
 from vaebench.pipeline import paths
 from vaebench.pipeline.origin import git, origin
 from vaebench.pipeline.params import load_params
-from vaebench.pipeline.records import Artifact, DatasetRead, End, Metrics, Model, Record, send
+from vaebench.pipeline.records import Artifact, DatasetRead, End, Metrics, Model, Record, dataset_read, send
 from vaebench.pipeline.stage import say
 from vaebench.pipeline.store import (
     PARENT_TAG,
@@ -105,7 +104,8 @@ class StageRun:
 
     def log_dataset(self, dataset: "Dataset") -> None:
         """Record which data set the stage read, on its parent too."""
-        self._log_dataset((dataset.name, dataset.digest, len(dataset.train), len(dataset.test)))
+        sizes = (len(dataset.train), len(dataset.test))
+        self._record_dataset(DatasetRead(self._run_id, dataset.name, dataset.digest, *sizes))
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Record a file, or a folder with all that it holds, in `folder` of the run's artifacts."""
@@ -122,15 +122,15 @@ class StageRun:
         A stage that has read no data set works on what others made of the one that is there.
         """
         if not self._dataset_known and paths.DATASET.is_file():
-            self._log_dataset(_dataset_in(paths.DATASET))
+            self._record_dataset(dataset_read(self._run_id, paths.DATASET))
         self._record(End(self._run_id, self._parent_id, status, _now()))
         if self._outbox:
             self._outbox.close()
 
-    def _log_dataset(self, about: tuple[str, str, int, int]) -> None:
+    def _record_dataset(self, read: DatasetRead) -> None:
         self._dataset_known = True
-        for run_id in (self._run_id, self._parent_id):
-            self._record(DatasetRead(run_id, *about))
+        self._record(read)
+        self._record(replace(read, run_id=self._parent_id))
 
     def _record(self, record: Record) -> None:
         """Send a record or, from the first failure on, keep it."""
@@ -158,16 +158,6 @@ def _metrics(run_id: str, metrics: Mapping[str, float], step: int) -> Metrics:
 
 def _now() -> int:
     return int(time.time() * 1000)
-
-
-def _dataset_in(path: Path) -> tuple[str, str, int, int]:
-    """Return name, digest and sizes of a data set from the head of its file: see `vaebench.data`."""
-    from safetensors import safe_open
-
-    with safe_open(path, framework="numpy") as file:
-        about = json.loads(file.metadata()["vaebench"])
-        train, test = (file.get_slice(f"{split}_labels").get_shape()[0] for split in ("train", "test"))
-    return about["name"], about["digest"], train, test
 
 
 def _flat(section: Mapping[str, object], prefix: str = "") -> dict[str, object]:
