@@ -33,8 +33,8 @@ def main(
 ) -> None:
     """Register the model that is best by a criterion, as models:/vaebench@champion.
 
-    The criterion is the distance of samples to test digits (FID), unless --by names another. A model that is
-    registered by it already gets the alias and no second version.
+    The criterion is the FID of its samples, unless --by names another. A model that is registered by it
+    already gets the alias and no second version.
     """
     table_file = _present(paths.BENCHMARK_CSV, "aggregate")
 
