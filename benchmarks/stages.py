@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vaebench.pipeline.files import write_csv
 from vaebench.pipeline.stage import StageError, run_stage, say
-from vaebench.pipeline.tracking import EXPERIMENT, PARENT_TAG
+from vaebench.pipeline.store import EXPERIMENT, PARENT_TAG
 
 
 def main() -> None:

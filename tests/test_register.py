@@ -109,7 +109,8 @@ def predicted(root: Path) -> "NDArray[np.float32]":
     code = f"{ALONE}{WITH_MLFLOW}numpy.save({str(root / 'images.npy')!r}, images)"
     command = [sys.executable, "-I", "-S", "-W", "ignore", "-c", code]
     subprocess.run(command, check=True)
-    return np.load(root / "images.npy")
+    images: NDArray[np.float32] = np.load(root / "images.npy")
+    return images
 
 
 def test_champion_comes_back_with_mlflow_alone(trained: Path) -> None:

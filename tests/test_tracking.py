@@ -19,6 +19,8 @@ from vaebench.download import make_digits
 from vaebench.pipeline.params import load_params
 from vaebench.pipeline.stage import StageError
 from vaebench.pipeline.tracking import track
+from vaebench.pipeline.views import TAG
+from vaebench.table import HEADLINE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -98,6 +100,26 @@ def test_nothing_is_logged_into_the_default_experiment(repo: Path) -> None:
     assert open_client(repo).search_runs(["0"]) == []
 
 
+def test_experiment_has_views_of_what_is_recorded(repo: Path) -> None:
+    client = open_client(repo)
+    older = client.create_experiment("vaebench")  # before there were any
+    execute("prepare")
+    tags = client.get_experiment(older).tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    views = {key: json.loads(value) for key, value in tags.items() if key.startswith(TAG)}
+    assert [view["name"] for view in views.values()] == ["Benchmark", "Training curves"]
+    recorded = {f"params.`{name}`" for name in parents(repo)[0].data.params}
+    recorded |= {f"params.`{name}`" for name in ("recipe", "epochs")}  # of a training
+    recorded |= {f"tags.`{name}`" for name in ("dvc.exp", "device")}
+    recorded |= {f"metrics.`{name}`" for name in HEADLINE}
+    for view in views.values():
+        columns = json.loads(view["state"])["selectedColumns"]
+        assert [column for column in columns if column not in recorded] == []
+    before = dict(tags)
+    execute("train")
+    assert client.get_experiment(older).tags == before
+
+
 def test_metrics_have_steps_and_the_headline_is_on_the_parent(repo: Path) -> None:
     with track("aggregate", params={}) as run:
         run.log_metrics({"loss": 2.0, "kl": 1.0}, step=1)
@@ -120,7 +142,7 @@ def test_execution_has_all_parameters_and_says_what_it_is(repo: Path) -> None:
     sections = (params.data, params.classifier, params.vae.fast, params.vae.report, params.evaluate)
     names = sum((list(section.model_dump()) for section in sections), ["seed", "latent_dim", "precision"])
     assert len(parent.data.params) == len([*names, "vae.recipe"])
-    assert parent.data.tags["mlflow.note.content"].startswith("One execution of the pipeline.")
+    assert parent.data.tags["mlflow.note.content"].startswith("One execution of the pipeline: ")
 
 
 def assert_inputs(run: "Run", dataset: Dataset) -> None:
@@ -215,6 +237,7 @@ def test_experiment_runs_in_a_clone_and_logs_to_the_main_repository(
 ) -> None:
     clone = tmp_path / "clone"
     (clone / ".dvc").mkdir(parents=True)
+    shutil.copy(repo / "params.yaml", clone)
     monkeypatch.chdir(clone)
     monkeypatch.setenv("DVC_ROOT", str(repo))
     execute("prepare")
@@ -226,6 +249,7 @@ def test_root_without_a_repository_is_ignored(
     repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (repo / "stages").mkdir()
+    shutil.copy("params.yaml", repo / "stages")
     monkeypatch.chdir(repo / "stages")
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     execute("prepare")

@@ -84,7 +84,8 @@ def send(store: Store, record: Record) -> None:
         case Metrics():
             _send_metrics(store, record)
         case DatasetRead():
-            store.client.log_inputs(record.run_id, [_dataset_input(record)])
+            with store.lock:  # stages side by side have one parent, which can take a data set once
+                store.client.log_inputs(record.run_id, [_dataset_input(record)])
         case Artifact():
             store.client.log_artifact(record.run_id, str(record.path), record.folder)
         case Model():

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from vaebench.pipeline.stage import StageError
+from vaebench.pipeline.views import view_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -89,15 +90,17 @@ def open_store(uri: str, root: Path) -> Store:
     prepare_mlflow()
     from mlflow import MlflowClient
 
-    lock = store_lock(root)
+    lock, tags = store_lock(root), EXPERIMENT_TAGS | view_tags()
     with lock:
         client = MlflowClient(uri)
         experiment = client.get_experiment_by_name(EXPERIMENT)
-        if experiment is not None:
-            return Store(uri, client, experiment.experiment_id, lock)
-        # A server decides itself; a database would put artifacts under the folder that this process runs in.
-        location = (root / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
-        return Store(uri, client, client.create_experiment(EXPERIMENT, location, EXPERIMENT_TAGS), lock)
+        if experiment is None:
+            # A server decides itself; a database would put artifacts in the folder that this process runs in.
+            location = (root / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
+            return Store(uri, client, client.create_experiment(EXPERIMENT, location, tags), lock)
+        for tag in sorted(tags.keys() - experiment.tags.keys()):  # which is older than the tag
+            client.set_experiment_tag(experiment.experiment_id, tag, tags[tag])
+        return Store(uri, client, experiment.experiment_id, lock)
 
 
 def prepare_mlflow() -> None:
