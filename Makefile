@@ -3,16 +3,17 @@
 PYTHON ?= python3
 JOBS ?= 2
 PORT ?= 5000
+BY ?= fid
 UV_VERSION := 0.13.9
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro show ui report screenshots test format lint types unit bench recipes times lock
+.PHONY: help setup demo repro show ui replay register report screenshots test format lint types unit bench recipes times lock
 
 help:  ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: .venv/ready  ## Set up .venv from the lock file
 .venv/ready: requirements.lock pyproject.toml
@@ -49,7 +50,11 @@ endif
 show: setup  ## List the experiments with their parameters and metrics
 	dvc exp show --no-pager --drop '^(src|stages|data|models)/|^metrics/(training|evaluation|classifier|reproduction|report|references|benchmark)'
 
+# Without the workflow's type, MLflow shows pages for language models.
+RUNS = http://127.0.0.1:$(PORT)/\#/experiments/1/runs?workflowType=machine_learning
 ui: setup  ## Browse the runs in MLflow, on this machine alone (PORT=5000)
+	@echo "The executions:      $(RUNS)&viewStateShareKey=benchmark"; \
+	echo "The training curves: $(RUNS)&viewStateShareKey=curves&compareRunsMode=CHART"
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --backend-store-uri sqlite:///mlflow.db \
 		--host 127.0.0.1 --port $(PORT) --workers 1 \
 		--allowed-hosts "localhost,localhost:*,127.0.0.1,127.0.0.1:*"
@@ -59,6 +64,12 @@ report: setup  ## Write report.html: the benchmark as one page, with its models 
 
 screenshots: setup  ## Take the README's screenshots of the report, the plots page and MLflow
 	python docs/screenshots.py
+
+replay: setup  ## Send to MLflow what stages could not send while its server was away
+	@PYTHONPATH=src python -m vaebench.pipeline.replay
+
+register: setup  ## Register the best model in MLflow as models:/vaebench@champion (BY=fid)
+	@PYTHONPATH=src python -m vaebench.pipeline.register --by $(BY)
 
 test: setup lint types unit  ## Run all checks
 lint: setup

@@ -5,8 +5,9 @@ from collections import defaultdict
 from pathlib import Path
 
 from vaebench.pipeline.files import write_csv
+from vaebench.pipeline.history import finished_stages
 from vaebench.pipeline.stage import StageError, run_stage, say
-from vaebench.pipeline.tracking import EXPERIMENT, PARENT_TAG
+from vaebench.pipeline.store import PARENT_TAG, repository_root, store_uri
 
 
 def main() -> None:
@@ -16,20 +17,10 @@ def main() -> None:
     the run before it, of those beside each other the one that ended last, is its fixed cost: DVC, the
     interpreter, imports, and opening the record.
     """
-    store = "mlflow.db"
-    if not Path(store).is_file():
-        raise StageError(f"{store}: not found; `dvc repro` writes it")
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{store}")
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    if experiment is None:
-        raise StageError(f"{store}: holds no experiment {EXPERIMENT}; `dvc repro` makes it")
-    finished = [
-        run
-        for run in client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
-        if PARENT_TAG in run.data.tags and run.info.status == "FINISHED"
-    ]
+    uri = store_uri(repository_root())
+    finished = finished_stages(uri)[::-1]
+    if not finished:
+        raise StageError(f"{uri}: holds no stage that finished; `dvc repro` runs them")
     last = {run.info.run_name: run for run in finished}  # later ones replace earlier ones
 
     work, fixed = defaultdict(list), defaultdict(list)

@@ -1,6 +1,9 @@
 """What tests of several modules share. Torch is imported where it is used: tests without it start at once."""
 
+import os
 import random
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -130,3 +133,42 @@ def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = clone(template, tmp_path_factory.mktemp("reproduced") / "project")
     assert set(ran(succeed(root, "dvc", "repro"))) == STAGES
     return root
+
+
+@pytest.fixture(scope="session")
+def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with MLflow's tables and nothing in them, which takes MLflow seconds to make."""
+    from mlflow import MlflowClient  # while a test runs, so that it sends no telemetry
+
+    database = tmp_path_factory.mktemp("schema") / "mlflow.db"
+    MlflowClient(f"sqlite:///{database}")
+    return database
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is set outside must not reach a test of the record."""
+    for key in os.environ:
+        if key.startswith(("DVC_", "MLFLOW_", "GIT_")):
+            monkeypatch.delenv(key)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+
+
+@pytest.fixture
+def empty_repo(clean_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with one commit, which is the current folder; it has no store yet."""
+    root = tmp_path / "a repository"
+    (root / ".dvc").mkdir(parents=True)
+    shutil.copy(Path(__file__).parents[1] / "params.yaml", root)
+    author = ("-c", "user.name=n", "-c", "user.email=e")
+    for arguments in (["init"], ["add", "params.yaml"], [*author, "commit", "-m", "m"]):
+        subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True)
+    monkeypatch.chdir(root)
+    return root
+
+
+@pytest.fixture
+def repo(empty_repo: Path, schema: Path) -> Path:
+    """The same with an empty store."""
+    shutil.copy(schema, empty_repo / "mlflow.db")
+    return empty_repo

@@ -237,13 +237,14 @@ def test_record_is_one_execution_with_every_stage(project: Path) -> None:
         assert "dvc.exp" not in child.data.tags
 
     digests = set()
-    for name in ("download", "evaluate_references", *CLASSIFIERS, *TRAININGS, *REPRODUCTIONS, *EVALUATIONS):
-        inputs = execution.stages[name].inputs
-        assert inputs is not None
-        [used] = inputs.dataset_inputs
+    for recorded in (execution.parent, *execution.stages.values()):
+        assert recorded.inputs is not None
+        [used] = recorded.inputs.dataset_inputs
         assert (used.dataset.name, json.loads(used.dataset.profile or "")["num_rows"]) == ("digits", 1797)
         digests.add(used.dataset.digest)
     assert len(digests) == 1
+    params = execution.parent.data.params
+    assert (params["data.dataset"], params["latent_dim"], params["vae.recipe"]) == ("digits", "5", "fast")
 
 
 def test_record_of_a_training_has_its_curve_and_its_model(project: Path) -> None:

@@ -1,13 +1,13 @@
 """Where a committed number comes from: the commit that brought it, and the MLflow run that computed it."""
 
 import re
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vaebench.pipeline.history import finished_stages, store_uri
-from vaebench.pipeline.tracking import STAGE_TAG
+from vaebench.pipeline.history import finished_stages
+from vaebench.pipeline.origin import git
+from vaebench.pipeline.store import STAGE_TAG, repository_root, store_uri
 
 LOCAL_UI = "http://127.0.0.1:5000"  # where `make ui` shows the local store
 
@@ -55,10 +55,10 @@ def trace(stage: str, file: Path, numbers: Mapping[str, float], runs: list[Run])
         ),
         None,
     )
-    commit, _, date = (
-        "" if _git("status", "--porcelain", "--", str(file)) else _last_commit(file)
-    ).partition(" ")
-    web = web_address(_git("remote", "get-url", "origin"))
+    changed = git("status", "--porcelain", "--", str(file))
+    last = "" if changed else git("log", "-1", "--format=%H %cI", "--", str(file))
+    commit, _, date = last.strip().partition(" ")
+    web = web_address(git("remote", "get-url", "origin").strip())
     return Origin(
         stage,
         file,
@@ -72,7 +72,7 @@ def trace(stage: str, file: Path, numbers: Mapping[str, float], runs: list[Run])
 
 def recorded_runs() -> list[Run]:
     """Return the finished stages in the store of this repository, the newest first."""
-    uri = store_uri()
+    uri = store_uri(repository_root())
     address = uri.rstrip("/") if uri.startswith("http") else LOCAL_UI
     return [
         Run(
@@ -87,23 +87,10 @@ def recorded_runs() -> list[Run]:
 
 def head() -> str:
     """Return the commit that is checked out, empty outside a repository."""
-    return _git("rev-parse", "HEAD")
+    return git("rev-parse", "HEAD").strip()
 
 
 def web_address(remote: str) -> str:
     """Return where a repository can be seen, of the address that it is cloned from; empty for a folder."""
     found = re.fullmatch(r"(?:https://|ssh://git@|git@)([\w.-]+)[:/](.+?)(?:\.git)?/?", remote)
     return f"https://{found[1]}/{found[2]}" if found else ""
-
-
-def _last_commit(file: Path) -> str:
-    return _git("log", "-1", "--format=%H %cI", "--", str(file))
-
-
-def _git(*arguments: str) -> str:
-    """Return what git prints, which is nothing without git or a repository."""
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, encoding="utf-8", check=False)  # noqa: S603, S607
-    except OSError:
-        return ""
-    return done.stdout.strip()

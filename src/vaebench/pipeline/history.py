@@ -1,31 +1,21 @@
 """What the MLflow store of this repository knows of stages that finished."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vaebench.pipeline.tracking import EXPERIMENT, PARENT_TAG, prepare_mlflow
+from vaebench.pipeline.store import EXPERIMENT, PARENT_TAG, prepare_mlflow
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-LOCAL_STORE = Path("mlflow.db")
-
-
-def store_uri() -> str:
-    """Return the store to read: `MLFLOW_TRACKING_URI`, or `mlflow.db` here; empty where there is none."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or (
-        f"sqlite:///{LOCAL_STORE}" if LOCAL_STORE.is_file() else ""
-    )
-
 
 def finished_stages(uri: str) -> "list[Run]":
-    """Return the runs of stages that finished, the newest first.
+    """Return the runs of stages that finished, the newest first; none where there is no store.
 
     Args:
-        uri: of the store; of an empty one there are none.
+        uri: of the store: see `vaebench.pipeline.store.store_uri`.
     """
-    if not uri:
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         return []
     prepare_mlflow()
     from mlflow import MlflowClient

@@ -1,0 +1,170 @@
+"""The best model is registered as the champion, and comes back with MLflow alone."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+import torch
+
+from vaebench.pipeline import register
+from vaebench.pipeline.origin import git
+from vaebench.pipeline.stage import StageError
+from vaebench.table import COLUMNS
+from vaebench.vae import build_vae, save_vae
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# MLflow 3.17 uses a loader strategy that SQLAlchemy 2.1 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+
+ROOT = Path(__file__).parents[1]
+
+# Without `site`, a package is found where it is installed, and not where an editable install points to.
+ALONE = f"""
+import importlib.util, sys
+sys.path.append({sysconfig.get_path("purelib")!r})
+assert importlib.util.find_spec("vaebench") is None
+"""
+WITH_MLFLOW = """
+import mlflow, numpy
+model = mlflow.pyfunc.load_model("models:/vaebench@champion")
+images = model.predict(numpy.random.default_rng(0).standard_normal((64, 10), dtype="float32"))
+"""
+WITH_VAEBENCH = """
+import torch
+from vaebench.vae import load_vae
+images = load_vae("models/vae/d10.safetensors").decode(torch.randn(64, 10))
+"""
+
+
+def row(latent_dim: int, fid: float, inception_score: float, model: str = "VAE") -> dict[str, object]:
+    interval = {"fid_low": fid - 0.1, "fid_high": fid + 0.1}
+    scores = {"fid": fid, "inception_score": inception_score}
+    return {"model": model, "latent_dim": latent_dim, **scores, **interval}
+
+
+def write_weights(root: Path, latent_dim: int, seed: int) -> None:
+    (root / "models/vae").mkdir(parents=True, exist_ok=True)
+    save_vae(root / f"models/vae/d{latent_dim}.safetensors", build_vae(latent_dim, seed))
+
+
+@pytest.fixture
+def trained(repo: Path) -> Path:
+    """Models of 10 dimensions, with the best FID, 30, hardly worse, and 2, with the best inception score."""
+    rows = [row(2, 9.0, 8.0), row(10, 3.0, 7.0), row(30, 3.15, 6.0), row(10, 1.0, 9.0, model="PCA")]
+    (repo / "metrics").mkdir()
+    table = pd.DataFrame([*rows, {"model": "test images", "fid": 0.1}], columns=list(COLUMNS))
+    table.to_csv(repo / "metrics/benchmark.csv", index=False)
+    for latent_dim in (2, 10, 30):
+        write_weights(repo, latent_dim, seed=latent_dim)
+    return repo
+
+
+def run_register(*options: str) -> str:
+    """Register as a process of its own, and return what it says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "vaebench.pipeline.register", *options],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def predicted(root: Path) -> "NDArray[np.float32]":
+    """What the lines with MLflow alone make, in a process that cannot import this package."""
+    import numpy as np
+
+    code = f"{ALONE}{WITH_MLFLOW}numpy.save({str(root / 'images.npy')!r}, images)"
+    command = [sys.executable, "-I", "-S", "-W", "ignore", "-c", code]
+    subprocess.run(command, check=True)
+    images: NDArray[np.float32] = np.load(root / "images.npy")
+    return images
+
+
+def test_champion_comes_back_with_mlflow_alone(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy as np
+
+    assert run_register() == (
+        "The VAE with 10 latent dimensions, the best of 2, 10, 30 by FID: 3.00 (2.90–3.10). "
+        "Not beaten by it: 30.\n"
+        "It is registered, as version 1: models:/vaebench@champion\n"
+    )
+    images = torch.from_numpy(predicted(trained))
+    assert (images.shape, images.dtype) == (torch.Size([64, 1, 28, 28]), torch.float32)
+
+    latents = torch.from_numpy(np.random.default_rng(0).standard_normal((64, 10), dtype="float32"))
+    monkeypatch.setattr(torch, "randn", lambda *shape: latents if shape == latents.shape else None)
+    found: dict[str, torch.Tensor] = {}
+    exec(WITH_VAEBENCH, found)
+    assert torch.equal(images, found["images"])
+
+
+def test_champion_changes_with_the_criterion_and_with_the_weights(trained: Path) -> None:
+    from mlflow import MlflowClient  # while a test runs, so that it sends no telemetry
+
+    client = MlflowClient(f"sqlite:///{trained / 'mlflow.db'}")
+
+    def champion() -> tuple[int, dict[str, str]]:
+        found = client.get_model_version_by_alias("vaebench", "champion")
+        return int(found.version), found.tags
+
+    weights = trained / "models/vae/d10.safetensors"
+    run_register()
+    first = {
+        "criterion": "fid",
+        "value": "3.00 (2.90–3.10)",
+        "not_beaten": "30",
+        "latent_dim": "10",
+        "weights_md5": hashlib.md5(weights.read_bytes()).hexdigest(),
+        "git_commit": git("rev-parse", "HEAD").strip(),
+    }
+    assert champion() == (1, first)
+    run_register("--by", "inception_score")
+    number, tags = champion()
+    assert (number, tags["latent_dim"], tags["value"], tags["not_beaten"]) == (2, "2", "8.00", "none")
+    assert run_register().endswith("It is registered already, as version 1: models:/vaebench@champion\n")
+    assert champion() == (1, first)
+    write_weights(trained, 10, seed=6)
+    run_register()
+    number, tags = champion()
+    assert (number, tags["latent_dim"]) == (3, "10")
+    assert tags["weights_md5"] != first["weights_md5"]
+    assert len(client.search_model_versions("name = 'vaebench'")) == 3
+
+    [experiment] = [each for each in client.search_experiments() if each.name == "vaebench"]
+    runs = client.search_runs([experiment.experiment_id])
+    assert [run.info.run_name for run in runs] == ["register"] * 3
+    for run in runs:
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["mlflow.source.git.commit"] == first["git_commit"]
+
+
+def test_unknown_criterion_is_one_line(trained: Path) -> None:
+    with pytest.raises(StageError, match=r"^--by must be one of test_combined_loss, .*, got 'beauty'$"):
+        register.main(by="beauty")
+
+
+def test_missing_weights_are_named(trained: Path) -> None:
+    (trained / "models/vae/d10.safetensors").unlink()
+    message = (
+        "models/vae/d10.safetensors: not found; `dvc pull` fetches it, or `dvc repro train_vae@10` writes it"
+    )
+    with pytest.raises(StageError) as caught:
+        register.main()
+    assert str(caught.value) == message
+    shutil.rmtree("metrics")
+    with pytest.raises(StageError, match=r"^metrics/benchmark.csv: not found; `dvc pull` fetches it, or "):
+        register.main()
