@@ -1,4 +1,4 @@
-"""Stage 6: score real test images and pixel noise, the best and the worst that a model could make."""
+"""Stage 6: score real test images and pixel noise, which the models stand between by most scores."""
 
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import write_json

@@ -14,7 +14,7 @@ from torch.distributions import Normal, kl_divergence
 
 from vaebench.classifier import Classifier, build_classifier
 from vaebench.data import Dataset, Images
-from vaebench.device import CHUNK, Workers
+from vaebench.device import Workers
 from vaebench.evaluation.baselines import PrincipalComponents
 from vaebench.evaluation.evaluate import (
     INTERPOLATED,
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 BuildVAE = Callable[[int, int], VAE]
 Panel = list[Classifier]
 
-TRAIN, TEST = CHUNK + 20, 90
+TRAIN, TEST = 270, 90  # neither a multiple of CHUNK
 DRAWS = Draws(samples=100, bootstrap=40, paths=12, likelihood_images=30, likelihood_draws=8)
 SEED = 3
 
@@ -430,6 +430,8 @@ def test_shapes_and_types(
         "interpolation_labels": ((len(INTERPOLATED), 2), "uint8"),
         "latent": ((TEST, axes), "float32"),
         "labels": ((TEST,), "uint8"),
+        "latent_centre": ((latent_dim,), "float32"),
+        "latent_axes": ((latent_dim, axes), "float32"),
         "explained_variance": ((axes,), "float32"),
         "probabilities": ((64, 10), "float32"),
         "marginal": ((10,), "float32"),

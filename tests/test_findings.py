@@ -555,7 +555,10 @@ def test_page_is_whole_for_any_dimensions(dimensions: tuple[int, ...], epochs: i
         assert found.startswith(f"{title}\n")
         assert "\nRule: " in found
         assert re.findall(r"\*\*Verdict: (.+)\.\*\*", found) == [listed[title]]
-        assert listed[title] in ("supported", "not supported", "mixed", "not tested")
+        verdict_here, _, left_out = listed[title].partition(" (")
+        assert verdict_here in ("supported", "not supported", "mixed", "not tested")
+        count = found.count("**open**")
+        assert left_out == (f"{count} of {found.count(': **')} parts open)" if count else "")
     assert not re.search(r"\b(nan|None|inf|<NA>)\b", text)
     for rows in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):  # of every table
         assert len({line.replace("\\|", "").count("|") for line in rows.splitlines()}) == 1
@@ -581,6 +584,13 @@ def test_page_lists_the_winners() -> None:
     )
     assert "9.98" in text
     assert all(f"| {criterion.group} | {criterion.name} |" in text for criterion in CRITERIA)
+
+
+def test_page_marks_what_beats_real_images() -> None:
+    changes = {2: {"inception_score": 9.9, "inception_score_low": 9.88, "inception_score_high": 9.92}}
+    text = section(page(*DIMENSIONS, changes=changes), "Which dimension wins")
+    assert "| samples | inception score † | higher | **2** | 9.90 (9.88–9.92) | 9.85 (9.82–9.87) |" in text
+    assert text.count(" † |") == 1
 
 
 def test_page_lists_the_most_confused_pairs() -> None:

@@ -1,16 +1,10 @@
 """The same stages with a real MLflow server, which keeps the record and serves artifacts, and its death."""
 
-import os
 import re
-import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -18,75 +12,20 @@ import pandas as pd
 import pytest
 import yaml
 
+from projects import ENVIRONMENT, ROOT
+from servers import SECONDS, Server
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-ROOT = Path(__file__).resolve().parents[1]
-SECONDS = 120  # for what takes ten on an idle machine
 EPOCHS = 8
-
-ENVIRONMENT = {
-    key: value
-    for key, value in os.environ.items()
-    if not key.startswith(("DVC_", "GIT_", "MLFLOW_", "OMP_", "PYTHON", "VAEBENCH_"))
-} | {"PYTHONPATH": str(ROOT / "src"), "MLFLOW_DISABLE_TELEMETRY": "true"}
-
-
-@dataclass
-class Server:
-    """A server on loopback, whose store and port outlive it."""
-
-    folder: Path
-    port: int
-    process: "subprocess.Popen[bytes] | None" = field(default=None)
-
-    @property
-    def uri(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        command = [
-            *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)),
-            *("--backend-store-uri", f"sqlite:///{self.folder / 'server.db'}", "--workers", "1"),
-            *("--serve-artifacts", "--artifacts-destination", str(self.folder / "artifacts")),
-        ]
-        with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                command,
-                cwd=self.folder,
-                env=ENVIRONMENT | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # so that its workers can be killed with it
-            )
-        end = time.monotonic() + SECONDS
-        while not self.answers():
-            said = (self.folder / "server.log").read_text()
-            assert self.process.poll() is None, said
-            assert time.monotonic() < end, said
-            time.sleep(0.1)
-
-    def answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.uri}/health", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
-
-    def kill(self) -> None:
-        if self.process:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            self.process = None
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = Server(tmp_path_factory.mktemp("server"), port)
+    folder = tmp_path_factory.mktemp("server")
+    server = Server(folder, folder / "server.db")
     try:
         server.start()
         yield server
@@ -108,10 +47,15 @@ def project(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(root: Path, server: Server, *command: str) -> "subprocess.Popen[str]":
+    variables = {
+        "PYTHONPATH": str(ROOT / "src"),
+        "MLFLOW_TRACKING_URI": server.uri,
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    }
     return subprocess.Popen(
         [sys.executable, *command],
         cwd=root,
-        env=ENVIRONMENT | {"MLFLOW_TRACKING_URI": server.uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"},
+        env=ENVIRONMENT | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -46,8 +46,8 @@ class Workers:
     """Maps a function over pieces of work, in order.
 
     On the CPU each core runs whole pieces with one thread. Operators that split one piece over threads sum in
-    an order that depends on how many there are; so split by pieces, numbers do not depend on the core count,
-    and nothing waits at the end of each operator. An accelerator takes the pieces one by one.
+    an order that depends on how many there are; so split by pieces, what they compute does not depend on the
+    core count, and nothing waits at the end of each operator. An accelerator takes the pieces one by one.
     """
 
     def __init__(

@@ -73,7 +73,7 @@ def findings(
         best_compromise(vaes),
         sevens_and_nines(matrices),
     ]
-    verdicts = [[f"{number}. {each.claim}", verdict(each.parts)] for number, each in enumerate(found, 1)]
+    verdicts = [[f"{number}. {each.claim}", _verdict(each)] for number, each in enumerate(found, 1)]
     return "\n".join(
         [
             _head(scope),
@@ -109,6 +109,12 @@ decided parts hold, *not supported* where all fail, else *mixed*.
 """
 
 
+def _verdict(finding: Finding) -> str:
+    """Return the verdict, and how many parts it leaves out because the numbers do not decide them."""
+    count = sum(part.outcome is Outcome.OPEN for part in finding.parts)
+    return verdict(finding.parts) + (f" ({count} of {len(finding.parts)} parts open)" if count else "")
+
+
 def _section(number: int, finding: Finding) -> str:
     parts = "\n".join(
         f"- {part.statement}: **{part.outcome.value}**"
@@ -122,7 +128,7 @@ Rule: {finding.rule}
 
 {parts}
 
-**Verdict: {verdict(finding.parts)}.**
+**Verdict: {_verdict(finding)}.**
 """
 
 
@@ -134,10 +140,12 @@ def _contest(vaes: Records, table: pd.DataFrame, ceiling: float) -> str:
         if not estimates:
             continue
         best, *tied = winners(estimates, higher=criterion.higher)
+        real = estimate(tests, criterion.column)
+        beyond = real is not None and beats(estimates[best], real, higher=criterion.higher)
         rows.append(
             [
                 criterion.group,
-                criterion.name,
+                f"{criterion.name}{' †' if beyond else ''}",
                 "higher" if criterion.higher else "lower",
                 f"**{best}**" + (f", tied: {', '.join(map(str, tied))}" if tied else ""),
                 cell(vaes[best], criterion.column, criterion.form),
@@ -153,7 +161,8 @@ def _contest(vaes: Records, table: pd.DataFrame, ceiling: float) -> str:
     header = ["about", "criterion", "better", "best dimension", "its value", "test images"]
     return f"""## Which dimension wins by which criterion
 
-The best value wins; the dimensions that it does not beat are tied with it. The inception score's ceiling is
+The best value wins; the dimensions that it does not beat are tied with it. By a criterion with †, it beats
+even real test images: winning there is no proof of being like them. The inception score's ceiling is
 {ceiling:.2f}: every image read surely, the digits as frequent as among the test images.
 
 {markdown_table(header, rows, left=4)}

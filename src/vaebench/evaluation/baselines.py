@@ -3,10 +3,10 @@
 import math
 
 import torch
-from sklearn.decomposition import PCA
 from torch import Generator, Tensor
 
 SIDE = 28
+CHUNK = 5_000  # images in float64 at once: all of them would take half a gigabyte
 ROUNDING = 1 / (12 * 255**2)  # variance of what 256 greys cannot tell apart; a density is no sharper
 
 
@@ -20,12 +20,22 @@ class PrincipalComponents:
             images: (N, 1, 28, 28), with more images than components.
             components: how many.
         """
-        # Not by random projection: exact, and nothing is drawn.
-        fitted = PCA(components, svd_solver="covariance_eigh").fit(images.flatten(1).double().numpy())
-        self._mean: Tensor = torch.from_numpy(fitted.mean_)
-        self._axes: Tensor = torch.from_numpy(fitted.components_)  # (components, 784), orthonormal
-        self._variances: Tensor = torch.from_numpy(fitted.explained_variance_).clamp(min=ROUNDING)
-        self._noise = max(float(fitted.noise_variance_), ROUNDING)
+        count, pixels = len(images), SIDE * SIDE
+        products = torch.zeros(pixels, pixels, dtype=torch.float64)
+        self._mean: Tensor = torch.zeros(pixels, dtype=torch.float64)
+        for chunk in images.flatten(1).split(CHUNK):
+            wide = chunk.double()
+            products += wide.T @ wide
+            self._mean += wide.sum(0) / count
+        covariance = (products - count * self._mean.outer(self._mean)) / (count - 1)
+        variances, axes = (found.flip(-1) for found in torch.linalg.eigh(covariance))  # descending
+        axes = axes[:, :components].T
+        # An eigenvector's sign is arbitrary: its largest component is made positive, so that samples repeat.
+        signs = axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
+        self._axes: Tensor = axes * signs  # (components, 784), orthonormal
+        self._variances: Tensor = variances[:components].clamp(min=ROUNDING)
+        left_out = variances[components : min(pixels, count)]
+        self._noise = max(float(left_out.mean()) if len(left_out) else 0.0, ROUNDING)
 
     def encode(self, images: Tensor) -> Tensor:
         """Return the coordinates of `images` (N, 1, 28, 28): (N, components), float32."""

@@ -18,7 +18,7 @@ from vaebench.evaluation.calibration import expected_calibration_error
 from vaebench.evaluation.confusion import confusion_matrix
 from vaebench.evaluation.inception import attainable_score
 from vaebench.evaluation.inference import decode, encode, straight_lines
-from vaebench.evaluation.interval import mean_interval
+from vaebench.evaluation.interval import Interval, mean_interval
 from vaebench.evaluation.latent_units import active_units, unit_kl
 from vaebench.evaluation.legibility import legibility_threshold, legible, path_ends
 from vaebench.evaluation.likelihood import PIXELS, effective_beta, importance_weighted_bound, negative_elbo
@@ -37,6 +37,8 @@ INTERPOLATED = ((7, 9), (3, 8), (1, 4), (0, 6), (2, 5))
 STEPS = 11  # images on an interpolation path, its ends among them
 PCA_CHUNK = 5_000  # images turned at once
 TRAINED_VARIANCE = 0.5  # σ² of the Gaussian decoder whose negative ELBO the report's loss is
+
+UNLIMITED, SHARE = Interval(-math.inf, math.inf), Interval(0.0, 1.0)
 
 Scores = dict[str, float]  # by name
 
@@ -268,7 +270,7 @@ def _examine(model: _Autoencoder, judge: Judge, known: Readings, generator: Gene
     scores = {
         **_mean("test_reconstruction_loss_at_mean", squared_error(test.images, reconstructions).double()),
         **quality,
-        **_mean("legible_path_share", path_shares, highest=1.0),
+        **_mean("legible_path_share", path_shares, SHARE),
         **share("reconstruction_accuracy", read_as == test.labels),
         **share("knn_accuracy", neighbour_hits(*points)),
         **share("probe_accuracy", probe_hits(*points)),
@@ -307,9 +309,10 @@ def _drawn(count: int, judge: Judge) -> Tensor:
     return order[: judge.draws.likelihood_images]
 
 
-def _mean(name: str, values: Tensor, highest: float = math.inf) -> Scores:
+def _mean(name: str, values: Tensor, limits: Interval = UNLIMITED) -> Scores:
     low, high = mean_interval(values)
-    return {name: float(values.mean()), f"{name}_low": low, f"{name}_high": min(high, highest)}
+    ends = {f"{name}_low": max(low, limits.low), f"{name}_high": min(high, limits.high)}
+    return {name: float(values.mean()), **ends}
 
 
 def _first_of_each(digits: Images) -> Tensor:
