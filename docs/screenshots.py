@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path("docs")
 PORT = 5055
+RUNS = "#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=benchmark"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -45,8 +46,10 @@ def main(
         page.goto(plots.as_uri())
         page.wait_for_selector(".vega-embed svg, .vega-embed canvas")
         shoot(page, "plots")
-        page.goto(f"{address}/#/experiments/1/runs")
-        page.wait_for_load_state("networkidle")
+        page.goto(f"{address}/{RUNS}", wait_until="commit")
+        parent = page.locator("[role=gridcell]").filter(has=page.get_by_role("link", name="repro")).first
+        parent.locator("button").first.click()
+        page.get_by_role("link", name="train_vae@30").first.wait_for()
         shoot(page, "mlflow")
         browser.close()
 

@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import Generator
 
-from projects import DIMENSIONS, commit, run, succeed
+from projects import DIMENSIONS, ROOT, STAGES, TRAININGS, commit, git, run, succeed
+from servers import Server
 from vaebench.vae import load_vae
 
 if TYPE_CHECKING:
@@ -325,3 +326,82 @@ def test_plots_page_compares_two_models(browser: "Browser", compared: Path) -> N
         assert "workspace" in text
         assert visit.outside() == []
         assert visit.errors == []
+
+
+# MLflow's own pages.
+
+
+@pytest.fixture(scope="module")
+def ui(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """What `make ui` starts, on the record of the project."""
+    server = Server(tmp_path_factory.mktemp("ui"), project / "mlflow.db")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def runs(browser: "Browser", ui: Server) -> "Iterator[Visit]":
+    with visiting(browser, viewport={"width": 1500, "height": 1600}) as visit:
+        yield visit
+        assert visit.outside() == []
+
+
+def open_runs(visit: Visit, ui: Server, query: str) -> None:
+    """Open MLflow's page of runs by a link that `make ui` prints."""
+    makefile = (ROOT / "Makefile").read_text()
+    [path] = re.findall(r"^RUNS = http://127\.0\.0\.1:\$\(PORT\)(.+)$", makefile, re.MULTILINE)
+    assert query in makefile
+    visit.page.goto(ui.uri + path.replace("\\#", "#") + query, wait_until="commit")
+
+
+def execution_name(project: Path) -> str:
+    """The first execution's; nothing was committed before it ran."""
+    return f"repro {git(project, 'rev-list', '--max-parents=0', 'HEAD')[:7]}"
+
+
+def test_executions_unfold_to_their_stages(runs: Visit, ui: Server, project: Path) -> None:
+    page = runs.page
+    open_runs(runs, ui, "&viewStateShareKey=benchmark")
+    parent = page.get_by_role("link", name=execution_name(project))
+    parent.wait_for()
+    columns = page.locator("[role=columnheader][col-id]").evaluate_all(
+        "headers => headers.map(header => header.getAttribute('col-id'))"
+    )
+    for metric in ("combined_loss", "fid", "inception_score", "legible_share", "test_combined_loss"):
+        assert f"metrics.`{metric}`" in columns
+    page.locator("[role=gridcell]").filter(has=parent).locator("button").first.click()
+    page.get_by_role("link", name="train_vae@30", exact=True).first.wait_for()
+    assert set(page.get_by_role("link").all_text_contents()) >= STAGES - {"download"}
+
+
+def test_training_curves_lie_over_each_other(runs: Visit, ui: Server) -> None:
+    page = runs.page
+    open_runs(runs, ui, "&viewStateShareKey=curves&compareRunsMode=CHART")
+    traces = """() => [...document.querySelectorAll('.js-plotly-plot')].flatMap(plot => plot.data)
+        .filter(trace => trace.metricKey === 'combined_loss').map(trace => trace.name)"""
+    page.wait_for_function(f"({traces})().length >= {len(DIMENSIONS)}")
+    assert set(page.evaluate(traces)) == TRAININGS
+
+
+def test_pictures_and_tables_open_as_artifacts(runs: Visit, ui: Server, project: Path) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    page = runs.page
+    for stage, file in (("render", "benchmark/samples-d5.png"), ("aggregate", "benchmark.md")):
+        experiment = client.get_experiment_by_name("vaebench")
+        assert experiment is not None
+        made_by = client.search_runs([experiment.experiment_id], f"tags.`dvc.stage` = '{stage}'")[0]
+        page.goto("about:blank")
+        page.goto(
+            f"{ui.uri}/#/experiments/1/runs/{made_by.info.run_id}/artifacts/{file}", wait_until="commit"
+        )
+        if file.endswith(".png"):
+            shown = page.locator("img[src^='blob:'], img[src*='samples-d5']").first
+            shown.wait_for()
+            assert shown.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
+        else:
+            page.get_by_role("columnheader", name="combined", exact=True).first.wait_for()

@@ -100,6 +100,13 @@ class _Image(NamedTuple):
     height: int
 
 
+class _Tile(NamedTuple):
+    title: str
+    value: str
+    note: str
+    link: str  # to where it comes from
+
+
 def build(results: Results) -> str:
     """Return the page, which needs no other file and no network."""
     vaes, pcas = rows_of(results.table, "VAE"), rows_of(results.table, "PCA")
@@ -159,37 +166,29 @@ def _data_line(tests: Record, dataset: str) -> str:
     )
 
 
-def _tiles(vaes: Mapping[int, Record], tests: Record) -> list[dict[str, str]]:
+def _tiles(vaes: Mapping[int, Record], tests: Record) -> list[_Tile]:
     """Return the numbers to see first; each is computed, as its sentence is."""
-    compared = [row for row in vaes.values() if not pd.isna(row["report_combined_loss"])]
-    lower = sum(row["combined_loss"] < row["report_combined_loss"] for row in compared)
-    standing = {dimension: found["all"] for dimension, found in points(vaes).items() if "all" in found}
     tiles = []
+    compared = [row for row in vaes.values() if not pd.isna(row["report_combined_loss"])]
     if compared:
-        tiles.append(
-            {
-                "title": "combined loss below the report's",
-                "value": f"{lower} of {len(compared)}",
-                "note": "latent dimensions, in as many epochs",
-            }
-        )
+        lower = sum(row["combined_loss"] < row["report_combined_loss"] for row in compared)
+        value = f"{lower} of {len(compared)}"
+        tiles.append(_Tile("combined loss below the report's", value, "latent dimensions", "#table"))
+    real = cell(tests, "inception_score", ".2f")
     for column, title, note in (
         ("test_combined_loss", "lowest loss on test images", "squared error + KL"),
         ("legible_share", "most legible samples", "of the prior samples"),
-        (
-            "inception_score",
-            "highest inception score",
-            f"real test images: {cell(tests, 'inception_score', '.2f')}",
-        ),
+        ("inception_score", "highest inception score", f"real test images: {real}"),
     ):
         [score] = [each for each in CRITERIA if each.column == column]
         best = _best(vaes, score)
         value = cell({column: vaes[best][column]}, column, score.form)
-        tiles.append({"title": title, "value": f"{best} dims", "note": f"{value}, {note}"})
+        tiles.append(_Tile(title, f"{best} dims", f"{value}, {note}", f"#made-evaluate-{best}"))
+    standing = {dimension: found["all"] for dimension, found in points(vaes).items() if "all" in found}
     if standing:
         best = max(standing, key=lambda dimension: standing[dimension])
         note = f"{standing[best]:.0%} of the points over {len(_scored(vaes))} criteria"
-        tiles.append({"title": "best in the round robin", "value": f"{best} dims", "note": note})
+        tiles.append(_Tile("best in the round robin", f"{best} dims", note, "#findings"))
     return tiles
 
 
