@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vaebench.pipeline.stage import StageError, require, run_stage, say
+from vaebench.pipeline.stage import StageError, run_stage, say
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -31,7 +31,8 @@ def main(
     against: Annotated[str, typer.Option(help="What the plots page compares the workspace with.")] = "HEAD",
 ) -> None:
     """Write docs/*.png."""
-    require(Path("report.html"), "aggregate` and `make report")
+    if not Path("report.html").is_file():
+        raise StageError("report.html: not found; `make report` writes it")
     program = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if program is None:
         raise StageError(

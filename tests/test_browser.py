@@ -291,10 +291,8 @@ def test_report_can_be_used_by_keyboard(visit: Visit) -> None:
 
 def test_missing_results_are_named(template: Path) -> None:
     done = run(template, "python", "-m", "vaebench.page")
-    assert (done.returncode, done.stdout) == (
-        2,
-        "error: metrics/benchmark.csv: not found; `dvc repro aggregate` writes it\n",
-    )
+    remedy = "`dvc pull` fetches it, or `dvc repro aggregate` writes it"
+    assert (done.returncode, done.stdout) == (2, f"error: metrics/benchmark.csv: not found; {remedy}\n")
 
 
 # The page of `dvc plots diff`.

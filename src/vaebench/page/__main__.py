@@ -9,7 +9,7 @@ import typer
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import write_text
 from vaebench.pipeline.params import load_params
-from vaebench.pipeline.stage import require, run_stage, say
+from vaebench.pipeline.stage import require_result, run_stage, say
 
 
 def main(
@@ -17,8 +17,8 @@ def main(
 ) -> None:
     """Write the report page."""
     dataset = load_params().data.dataset
-    table_file = require(paths.BENCHMARK_CSV, "aggregate")
-    findings_file = require(paths.FINDINGS, "aggregate")
+    table_file = require_result(paths.BENCHMARK_CSV, "aggregate")
+    findings_file = require_result(paths.FINDINGS, "aggregate")
 
     import pandas as pd
 
@@ -34,8 +34,8 @@ def main(
     evaluations = {each: _read(paths.evaluation(each), f"evaluate@{each}") for each in dimensions}
     models = {
         each: Explored(
-            load_vae(require(paths.vae_weights(each), f"train_vae@{each}")),
-            load_pictures(require(paths.pictures(each), f"evaluate@{each}")),
+            load_vae(require_result(paths.vae_weights(each), f"train_vae@{each}")),
+            load_pictures(require_result(paths.pictures(each), f"evaluate@{each}")),
             evaluations[each]["kl_spectrum"],
             evaluations[each]["active"],
         )
@@ -62,7 +62,8 @@ def main(
             findings=findings_file.read_text(encoding="utf-8"),
             trainings=trainings,
             curves={
-                each: pd.read_csv(require(paths.curve(each), f"train_vae@{each}")) for each in dimensions
+                each: pd.read_csv(require_result(paths.curve(each), f"train_vae@{each}"))
+                for each in dimensions
             },
             models=models,
             plots=paths.BENCHMARK_PLOTS,
@@ -76,7 +77,7 @@ def main(
 
 
 def _read(path: Path, stage: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(require(path, stage).read_text())
+    content: dict[str, Any] = json.loads(require_result(path, stage).read_text())
     return content
 
 

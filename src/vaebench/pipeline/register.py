@@ -10,7 +10,7 @@ import typer
 from vaebench.pipeline import paths
 from vaebench.pipeline.origin import origin
 from vaebench.pipeline.records import dataset_read, send
-from vaebench.pipeline.stage import StageError, run_stage, say
+from vaebench.pipeline.stage import StageError, require_result, run_stage, say
 from vaebench.pipeline.store import Store, open_store, repository_root, store_uri, usable
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def main(
     The criterion is the FID of its samples, unless --by names another. A model that is registered by it
     already gets the alias and no second version.
     """
-    table_file = _present(paths.BENCHMARK_CSV, "aggregate")
+    table_file = require_result(paths.BENCHMARK_CSV, "aggregate")
 
     import pandas as pd
 
@@ -51,7 +51,7 @@ def main(
     if not estimates:
         raise StageError(f"{table_file}: has no VAE with {by}; `dvc repro aggregate` writes it")
     best, *tied = winners(estimates, higher=criterion.higher)
-    weights = _present(paths.vae_weights(best), f"train_vae@{best}")
+    weights = require_result(paths.vae_weights(best), f"train_vae@{best}")
     tags = {
         "criterion": by,
         "value": cell(rows[best], by, criterion.form),
@@ -75,12 +75,6 @@ def main(
                 done = f"is registered, as version {number}"
             store.client.set_registered_model_alias(MODEL, ALIAS, number)
     say(f"{about}\nIt {done}: models:/{MODEL}@{ALIAS}")
-
-
-def _present(path: Path, stage: str) -> Path:
-    if not path.is_file():
-        raise StageError(f"{path}: not found; `dvc pull` fetches it, or `dvc repro {stage}` writes it")
-    return path
 
 
 def _find(store: Store, tags: dict[str, str]) -> str | None:

@@ -49,6 +49,17 @@ def require(path: Path, stage: str) -> Path:
     return path
 
 
+def require_result(path: Path, stage: str) -> Path:
+    """Return `path` if the file exists: a result that the remote may have.
+
+    Raises:
+        StageError: it does not; the message says how to get it, or which stage writes it.
+    """
+    if not path.is_file():
+        raise StageError(f"{path}: not found; `dvc pull` fetches it, or `dvc repro {stage}` writes it")
+    return path
+
+
 def require_writable(folders: Iterable[Path]) -> None:
     """Check, before any work, that results can be written.
 
