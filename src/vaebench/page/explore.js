@@ -69,21 +69,39 @@ function paintCloud(side) {
   context.textBaseline = "middle";
   context.lineWidth = side / 110;
   context.strokeStyle = isDark() ? "#14161a" : "#ffffff";
-  for (let digit = 0; digit < 10; digit++) {
-    const [x, y] = [0, 1].map((axis) => median(digit, axis));
-    if (Number.isNaN(x)) continue;
+  namePlaces(side / 22 / zoom).forEach(([digit, x, y]) => {
     context.fillStyle = colours[digit];
     context.strokeText(digit, side / 2 + zoom * x, side / 2 - zoom * y);
     context.fillText(digit, side / 2 + zoom * x, side / 2 - zoom * y);
-  }
+  });
   cloud = { key, canvas };
   return canvas;
+}
+
+// Where the names of the digits stand: at their medians, moved apart where one would cover another.
+function namePlaces(gap) {
+  const names = [...Array(10).keys()]
+    .filter((digit) => labels.includes(digit))
+    .map((digit) => [digit, median(digit, 0), median(digit, 1)]);
+  for (let round = 0; round < 20; round++) {
+    for (const first of names) {
+      for (const second of names) {
+        const [x, y] = [second[1] - first[1], second[2] - first[2]];
+        const distance = Math.hypot(x, y);
+        if (first === second || distance >= gap) continue;
+        const push = (gap - distance) / 2 / (distance || 1);
+        [first[1], first[2]] = [first[1] - push * x, first[2] - push * y];
+        [second[1], second[2]] = [second[1] + push * x, second[2] + push * y];
+      }
+    }
+  }
+  return names;
 }
 
 function median(digit, axis) {
   const values = [];
   labels.forEach((label, index) => label === digit && values.push(current.points[2 * index + axis]));
-  return values.length ? values.sort((a, b) => a - b)[values.length >> 1] : NaN;
+  return values.sort((a, b) => a - b)[values.length >> 1];
 }
 
 function paintPlane() {
