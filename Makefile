@@ -40,8 +40,8 @@ repro: setup  ## Reproduce the benchmark on MNIST, two models side by side (JOBS
 ifneq ($(JOBS),1)
 	dvc repro download
 	@export OMP_NUM_THREADS=$$(python -c 'import os; print(max(1, os.cpu_count() // $(JOBS)))'); \
-	for stage in train_classifier train_vae reproduce_report evaluate; do \
-		dvc stage list --name-only | grep "^$$stage@" \
+	for stages in 'train_|reproduce_' 'evaluate'; do \
+		dvc stage list --name-only | grep -E "^($$stages)" \
 			| xargs -P $(JOBS) -I '{}' dvc --wait-for-lock repro --single-item '{}' || exit 1; \
 	done
 endif
