@@ -274,7 +274,7 @@ def _image(path: Path, title: str, alt: str) -> _Image:
 
 def _html(markdown: str) -> Markup:
     """Return Markdown as HTML, its headings a level lower and without the first: the page has its own."""
-    reader = MarkdownIt("commonmark").enable("table")
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = reader.parse(markdown)
     end = next(place for place, token in enumerate(tokens) if token.type == "heading_close")
     for token in tokens:
