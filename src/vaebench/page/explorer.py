@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from vaebench.figures.style import DIGIT_COLOURS
-from vaebench.page.charts import DIMENSION_COLOURS
 from vaebench.page.weights import LEVELS, encode_base64, pack
 from vaebench.pictures import Pictures
 from vaebench.vae import VAE
@@ -46,7 +45,6 @@ def explorer_data(models: Mapping[int, Explored]) -> dict[str, Any]:
         "originals": base64.b64encode(first.originals.tobytes()).decode(),
         "original_labels": first.original_labels.tolist(),
         "digit_colours": {"light": DIGIT_COLOURS, "dark": DARK_DIGIT_COLOURS},
-        "dimension_colours": DIMENSION_COLOURS,
     }
 
 

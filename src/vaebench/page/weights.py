@@ -29,7 +29,7 @@ class PackedModel:
 
 
 def pack(vae: VAE) -> PackedModel:
-    """Round each weight to 1/32767 of the largest in its tensor, which moves a pixel by about 10⁻⁴."""
+    """Round each weight to 1/32767 of the largest in its tensor, which moves a pixel by less than 10⁻³."""
     tensors, values = [], []
     for name, weight in vae.state_dict().items():
         turned = _as_tensorflow(name, weight.detach().cpu().float())
