@@ -81,7 +81,6 @@ def _vaebench(engine: str) -> Prepare:
             for _ in train_vae(
                 vae,
                 digits,
-                digits[:1],
                 epochs=1,
                 batch_size=batch_size,
                 optimizer=optimizer,

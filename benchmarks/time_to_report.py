@@ -80,7 +80,7 @@ def _train(
     vae = build_vae(latent_dim, seed).to(workers.device)
     settings = getattr(params.vae, recipe).model_dump() | {"epochs": epochs}
     losses = []
-    for epoch in train_vae(vae, train, train[:1], **settings, seed=seed, workers=workers):
+    for epoch in train_vae(vae, train, **settings, seed=seed, workers=workers):
         losses.append(epoch.train.combined_loss)
         if recipe == "report" and losses[-1] <= target:
             break

@@ -32,20 +32,15 @@ def main(latent_dim: LatentDimOption) -> None:
     ) as run:
         run.log_dataset(dataset)
         vae = build_vae(latent_dim, params.seed).to(workers.device)
-        training = train_vae(
-            vae, dataset.train.images, dataset.test.images, **recipe, seed=params.seed, workers=workers
-        )
+        training = train_vae(vae, dataset.train.images, **recipe, seed=params.seed, workers=workers)
         epochs = follow(training, run, f"dimension {latent_dim}", "vae.report.learning_rate")
-        generator = Generator().manual_seed(params.seed)
-        train_losses = mean_losses(vae, dataset.train.images, generator, workers)
-        test_losses = mean_losses(vae, dataset.test.images, generator, workers)
-        seconds = sum(epoch.seconds for epoch in epochs)
-        scores = {**train_losses.named(), **test_losses.named("test_"), "training_seconds": seconds}
+        losses = mean_losses(vae, dataset.train.images, Generator().manual_seed(params.seed), workers)
+        scores = {**losses.named(), "training_seconds": sum(epoch.seconds for epoch in epochs)}
 
         curve = [{"epoch": epoch.number, **epoch.losses()} for epoch in epochs]
         write_csv(paths.reproduction_curve(latent_dim), curve)
-        counts = {"train_images": len(dataset.train), "test_images": len(dataset.test)}
-        write_json(paths.reproduction(latent_dim), {"latent_dim": latent_dim, **about, **counts, **scores})
+        about["train_images"] = len(dataset.train)
+        write_json(paths.reproduction(latent_dim), {"latent_dim": latent_dim, **about, **scores})
         run.log_metrics(scores)
         run.log_artifact(paths.reproduction_curve(latent_dim))
 

@@ -55,6 +55,7 @@ def tiny_vae() -> "Callable[[int, int], VAE]":
     """Build, from a latent dimension and a seed, a VAE of three linear layers, a hundred times as fast."""
     from torch import nn
 
+    from vaebench.layers import Convolutions
     from vaebench.tensors import build_model
     from vaebench.vae import VAE
 
@@ -62,7 +63,7 @@ def tiny_vae() -> "Callable[[int, int], VAE]":
         def __init__(self, latent_dim: int) -> None:
             nn.Module.__init__(self)
             self.latent_dim = latent_dim
-            self.encoder = nn.Sequential()
+            self.encoder = Convolutions()
             self.mean = nn.Linear(784, latent_dim)
             self.log_var = nn.Linear(784, latent_dim)
             self.expand = nn.Linear(latent_dim, 784)

@@ -8,7 +8,8 @@ from torch import Generator
 
 from vaebench.data import Dataset
 from vaebench.device import CHUNK, Workers
-from vaebench.evaluation.inference import decode, encode, straight_lines
+from vaebench.evaluation.inference import decode, encode, image_losses, straight_lines
+from vaebench.losses import Losses, mean_losses
 from vaebench.vae import VAE, build_vae
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -33,6 +34,17 @@ def test_posterior_of_every_image(
         assert found.shape == (count, 3)
         assert not found.requires_grad
         torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_losses_of_encoded_images_have_the_mean_losses(
+    digits: Dataset, workers: Workers, global_rng_untouched: None, count: int
+) -> None:
+    vae, images = build_vae(3, 1), digits.train.images[:count]
+    losses = image_losses(vae, images, encode(vae, images, workers), seeded(2), workers)
+    assert losses.shape == (count, 2)
+    assert losses.dtype == torch.float64
+    assert Losses(*losses.mean(0).tolist()) == mean_losses(vae, images, seeded(2), workers)
 
 
 @pytest.mark.parametrize("count", COUNTS)

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -37,8 +37,13 @@ class Run:
     epochs: list[Epoch]
 
     @property
+    def test_losses(self) -> list[Losses]:
+        return [epoch.test for epoch in self.epochs if epoch.test]
+
+    @property
     def losses(self) -> list[tuple[Losses, Losses]]:
-        return [(epoch.train, epoch.test) for epoch in self.epochs]
+        trained = [epoch.train for epoch in self.epochs]
+        return list(zip(trained, self.test_losses, strict=True))
 
     def weights(self, folder: Path) -> bytes:
         save_vae(folder / "vae.safetensors", self.vae)
@@ -146,7 +151,7 @@ def plain_losses(
 
 
 def combined(run: Run) -> list[tuple[float, float]]:
-    return [(epoch.train.combined_loss, epoch.test.combined_loss) for epoch in run.epochs]
+    return [(train.combined_loss, test.combined_loss) for train, test in run.losses]
 
 
 def test_textbook_loop_gives_the_same_losses(
@@ -257,12 +262,18 @@ def test_fast_path_stays_within_a_quarter_of_the_spread_between_seeds(
         assert 0 < max(differences) < spread / 4
 
 
-def test_test_losses_are_not_in_mixed_precision(
-    mixed: Workers, workers: Workers, train_images: Tensor, test_images: Tensor
+def test_test_losses_are_in_the_precision_of_training(
+    mixed: Workers, train_images: Tensor, test_images: Tensor
 ) -> None:
     trained = train(build_vae(2, seed=SEED), train_images, test_images, mixed, epochs=1)
-    precise = mean_losses(trained.vae, test_images, Generator().manual_seed(SEED), workers)
-    assert trained.epochs[-1].test == precise
+    [found] = trained.test_losses
+    with torch.no_grad(), mixed.autocast():
+        noise = torch.randn(TEST, 2, generator=Generator().manual_seed(SEED))
+        expected = loss_terms(trained.vae, test_images, noise).double().mean(0)
+    assert found == pytest.approx(expected.tolist(), rel=1e-6)
+    precise = mean_losses(trained.vae, test_images, Generator().manual_seed(SEED), mixed)
+    assert found != precise
+    assert found == pytest.approx(precise, rel=0.01)
     assert all(parameter.dtype == torch.float32 for parameter in trained.vae.parameters())
 
 
@@ -286,25 +297,31 @@ def test_loss_falls(run: Run) -> None:
     assert [epoch.number for epoch in run.epochs] == [1, 2]
     first, last = run.epochs
     assert last.train.combined_loss < 0.95 * first.train.combined_loss
-    assert last.test.combined_loss < 0.95 * first.test.combined_loss
+    before, after = run.test_losses
+    assert after.combined_loss < 0.95 * before.combined_loss
     assert last.train.reconstruction_loss < first.train.reconstruction_loss
 
 
 def test_losses_have_names(run: Run) -> None:
-    epoch = run.epochs[0]
-    assert epoch.losses() == {
+    epoch, test = run.epochs[0], run.test_losses[0]
+    of_training = {
         "reconstruction_loss": epoch.train.reconstruction_loss,
         "kl_loss": epoch.train.kl_loss,
         "combined_loss": epoch.train.reconstruction_loss + epoch.train.kl_loss,
-        "test_reconstruction_loss": epoch.test.reconstruction_loss,
-        "test_kl_loss": epoch.test.kl_loss,
-        "test_combined_loss": epoch.test.reconstruction_loss + epoch.test.kl_loss,
     }
+    of_test = {
+        "test_reconstruction_loss": test.reconstruction_loss,
+        "test_kl_loss": test.kl_loss,
+        "test_combined_loss": test.reconstruction_loss + test.kl_loss,
+    }
+    assert epoch.losses() == {**of_training, **of_test}
+    assert replace(epoch, test=None).losses() == of_training
 
 
 def test_line_of_progress() -> None:
     epoch = Epoch(3, Losses(20.0, 10.1234), Losses(21.0, 10.5678), 2.0, 12345.6)
     assert str(epoch) == "epoch 3: combined loss 30.123, test 31.568, 12,346 images/s"
+    assert str(replace(epoch, test=None)) == "epoch 3: combined loss 30.123, 12,346 images/s"
 
 
 def test_rate_is_that_of_the_training_images(run: Run) -> None:
@@ -344,8 +361,8 @@ def test_number_of_workers_changes_no_bit_of_muon(
     ]
     assert all(run.losses == runs[0].losses for run in runs)
     assert len({run.weights(tmp_path) for run in runs}) == 1
-    first, last = runs[0].epochs
-    assert last.test.combined_loss < first.test.combined_loss
+    first, last = runs[0].test_losses
+    assert last.combined_loss < first.combined_loss
 
 
 def test_seed_decides(
@@ -394,7 +411,7 @@ def test_every_epoch_has_its_own_noise_and_the_test_set_always_the_same(
 ) -> None:
     run = train(tiny_vae(2, 0), train_images, test_images, workers, epochs=3, learning_rate=1e-12)
     trained = [epoch.train.reconstruction_loss for epoch in run.epochs]
-    tested = [epoch.test.reconstruction_loss for epoch in run.epochs]
+    tested = [losses.reconstruction_loss for losses in run.test_losses]
     assert min(abs(one - other) for one, other in pairwise(trained)) > 1e-4
     assert tested == pytest.approx([tested[0]] * 3, rel=1e-7)
     # The KL has no noise: every image is met once an epoch.
@@ -448,7 +465,7 @@ def test_seconds_are_those_of_training(
     workers: Workers,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def slow(*_: object) -> Losses:
+    def slow(*_: object, **__: object) -> Losses:
         time.sleep(0.3)
         return Losses(1.0, 1.0)
 
@@ -473,6 +490,27 @@ def test_test_losses_are_those_of_the_test_images(
     expected = mean_losses(other.vae, inverted, Generator().manual_seed(SEED), workers)
     assert other.epochs[-1].test == expected
     assert plain.epochs[-1].test != expected
+
+
+def test_without_test_images_it_learns_the_same(
+    run: Run, train_images: Tensor, workers: Workers, tmp_path: Path
+) -> None:
+    vae = build_vae(2, seed=SEED)
+    epochs = list(
+        train_vae(
+            vae,
+            train_images,
+            epochs=EPOCHS,
+            batch_size=BATCH,
+            optimizer="adam",
+            learning_rate=RATE,
+            seed=SEED,
+            workers=workers,
+        )
+    )
+    assert [epoch.test for epoch in epochs] == [None, None]
+    assert [epoch.train for epoch in epochs] == [epoch.train for epoch in run.epochs]
+    assert Run(vae, epochs).weights(tmp_path) == run.weights(tmp_path)
 
 
 def test_training_images_do_not_enter_the_test_losses(
@@ -537,11 +575,11 @@ def test_message_names_the_epoch(
 def test_last_step_that_ruins_the_weights_is_an_error(
     train_images: Tensor, test_images: Tensor, workers: Workers
 ) -> None:
-    def ruin() -> None:
+    def ruin(test: Tensor | None) -> None:
         [epoch] = train_vae(
             build_vae(5, seed=0),
             train_images[:100],
-            test_images,
+            test,
             epochs=1,
             batch_size=100,
             optimizer="adam",
@@ -549,7 +587,9 @@ def test_last_step_that_ruins_the_weights_is_an_error(
             seed=0,
             workers=workers,
         )
-        assert not math.isfinite(epoch.test.combined_loss)  # else the test itself is at fault
+        if epoch.test:
+            assert not math.isfinite(epoch.test.combined_loss)  # else the test itself is at fault
 
-    with pytest.raises(FloatingPointError, match="epoch 1"):
-        ruin()
+    for test in (test_images, None):
+        with pytest.raises(FloatingPointError, match="epoch 1"):
+            ruin(test)

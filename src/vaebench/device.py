@@ -74,9 +74,9 @@ class Workers:
         """Return `function` of each piece, in the order of the pieces."""
         return list((self._pool.map if self._pool else map)(function, *pieces))
 
-    def autocast(self) -> torch.autocast:
+    def autocast(self, *, enabled: bool = True) -> torch.autocast:
         """Return a context in which layers multiply in `dtype`; training's alone, scores are float32."""
-        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+        return torch.autocast(self.device.type, self.dtype, enabled=enabled and self.dtype != torch.float32)
 
     def infer(self, function: Callable[..., Tensor], *tensors: Tensor) -> list[Tensor]:
         """Return `function` of each chunk of `tensors` (N, ...), without gradients, on the CPU."""

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from vaebench.device import Workers
-from vaebench.vae import VAE
+from vaebench.vae import VAE, Posterior
 
 
 class Losses(NamedTuple):
@@ -41,14 +41,31 @@ def kl_divergence(mean: Tensor, log_var: Tensor) -> Tensor:
 
 def loss_terms(vae: VAE, images: Tensor, noise: Tensor) -> Tensor:
     """Return each image's reconstruction and KL loss, with z drawn by `noise`: (B, 2)."""
-    posterior = vae.encode(images)
+    return encoded_loss_terms(vae, images, vae.encode(images), noise)
+
+
+def encoded_loss_terms(vae: VAE, images: Tensor, posterior: Posterior, noise: Tensor) -> Tensor:
+    """Return what `loss_terms` does, of images that are encoded already: (B, 2)."""
     reconstructions = vae.decode(posterior.sample(noise))
     return torch.stack([squared_error(images, reconstructions), kl_divergence(*posterior)], dim=1)
 
 
-def mean_losses(vae: VAE, images: Tensor, generator: Generator, workers: Workers) -> Losses:
-    """Return the mean losses over all `images` (N, 1, 28, 28), with one z an image drawn from `generator`."""
+def mean_losses(
+    vae: VAE, images: Tensor, generator: Generator, workers: Workers, *, mixed: bool = False
+) -> Losses:
+    """Return the mean losses over all images.
+
+    Args:
+        vae: the model, on the device of `workers`.
+        images: (N, 1, 28, 28), float32 in [0, 1].
+        generator: one z an image comes from it.
+        workers: who computes.
+        mixed: whether to multiply in the precision of training; else in that of the weights.
+    """
     noise = torch.randn(len(images), vae.latent_dim, generator=generator)
 
-    sums = workers.infer(lambda *chunk: loss_terms(vae, *chunk).sum(0), images, noise)
-    return Losses(*(torch.stack(sums).double().sum(0) / len(images)).tolist())
+    def terms(*chunk: Tensor) -> Tensor:
+        with workers.autocast(enabled=mixed):
+            return loss_terms(vae, *chunk)
+
+    return Losses(*torch.cat(workers.infer(terms, images, noise)).double().mean(0).tolist())

@@ -21,26 +21,25 @@ class Epoch:
 
     number: int  # from 1
     train: Losses  # over the epoch's batches, while the weights changed
-    test: Losses  # after the epoch, over the whole test set
+    test: Losses | None  # after the epoch, over the whole test set, if there is one
     seconds: float  # training alone
     images_per_second: float
 
     def losses(self) -> dict[str, float]:
         """Return all losses by name; those of the test set start with `test_`."""
-        return {**self.train.named(), **self.test.named("test_")}
+        return {**self.train.named(), **(self.test.named("test_") if self.test else {})}
 
     def __str__(self) -> str:
         """Return one line of progress."""
-        return (
-            f"epoch {self.number}: combined loss {self.train.combined_loss:.3f}, "
-            f"test {self.test.combined_loss:.3f}, {self.images_per_second:,.0f} images/s"
-        )
+        test = f", test {self.test.combined_loss:.3f}" if self.test else ""
+        losses = f"combined loss {self.train.combined_loss:.3f}{test}"
+        return f"epoch {self.number}: {losses}, {self.images_per_second:,.0f} images/s"
 
 
 def train_vae(
     vae: VAE,
     train: Tensor,
-    test: Tensor,
+    test: Tensor | None = None,
     *,
     epochs: int,
     batch_size: int,
@@ -54,7 +53,7 @@ def train_vae(
     Args:
         vae: the model, on the device of `workers`.
         train: images to learn, (N, 1, 28, 28), float32 in [0, 1].
-        test: images to score after each epoch, likewise.
+        test: images to score after each epoch, likewise, in the precision of training; or none.
         epochs: passes over `train`.
         batch_size: images a step; the last batch of an epoch may be smaller.
         optimizer: `adam` at a constant rate, or `muon` on a one-cycle schedule: see `Update`.
@@ -83,7 +82,12 @@ def train_vae(
 
         means = epoch_means(steps(), len(images), number)
         seconds = time.perf_counter() - started
-        # The same noise after every epoch: the curve moves by what was learnt alone.
-        test_losses = mean_losses(vae, test, Generator().manual_seed(seed), workers)
-        require_finite(torch.tensor(test_losses), number)
+        test_losses = None
+        if test is not None:
+            # The same noise after every epoch: the curve moves by what was learnt alone.
+            test_losses = mean_losses(vae, test, Generator().manual_seed(seed), workers, mixed=True)
+            require_finite(torch.tensor(test_losses), number)
+        else:  # the last step too may have ruined the weights
+            with torch.no_grad():
+                require_finite(loss_terms(vae, images[order[:batch_size]], noise[:batch_size]), number)
         yield Epoch(number, Losses(*means.tolist()), test_losses, seconds, len(images) / seconds)

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from vaebench.layers import Convolutions, ConvTranspose2d
 from vaebench.tensors import build_model, load_tensors, save_tensors
 
 
@@ -21,22 +21,6 @@ class Posterior(NamedTuple):
         return self.mean + torch.exp(0.5 * self.log_var) * noise
 
 
-class ConvTranspose2d(nn.ConvTranspose2d):
-    """The layer of that name, its bias added apart: oneDNN's own gradient of it costs more than the rest."""
-
-    bias: Tensor
-
-    def __init__(self, into: int, out: int, *, stride: int) -> None:
-        """Take and give so many channels; 3×3, and `stride` times the side."""
-        super().__init__(into, out, 3, stride, padding=1, output_padding=stride - 1)
-
-    def forward(self, features: Tensor) -> Tensor:  # type: ignore[override]
-        """Return the transposed convolution of `features` (B, channels, height, width)."""
-        extra = self.stride[0] - 1
-        output = functional.conv_transpose2d(features, self.weight, None, self.stride, 1, extra)
-        return output.add_(self.bias.to(output.dtype)[:, None, None])
-
-
 class VAE(nn.Module):
     """Four convolutions, two linear heads, and the mirror of it.
 
@@ -47,7 +31,7 @@ class VAE(nn.Module):
         super().__init__()
         self.latent_dim = latent_dim
         # In place: the backward pass of LeakyReLU needs its output alone.
-        self.encoder = nn.Sequential(
+        self.encoder = Convolutions(
             nn.Conv2d(1, 32, 3, stride=1, padding=1),
             nn.LeakyReLU(inplace=True),
             nn.Conv2d(32, 64, 3, stride=2, padding=1),  # to 14×14
@@ -60,7 +44,7 @@ class VAE(nn.Module):
         self.mean = nn.Linear(7 * 7 * 64, latent_dim)
         self.log_var = nn.Linear(7 * 7 * 64, latent_dim)
         self.expand = nn.Linear(latent_dim, 7 * 7 * 64)
-        self.decoder = nn.Sequential(
+        self.decoder = Convolutions(
             ConvTranspose2d(64, 64, stride=1),
             nn.LeakyReLU(inplace=True),
             ConvTranspose2d(64, 64, stride=2),  # to 14×14

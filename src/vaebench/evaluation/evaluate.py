@@ -17,7 +17,7 @@ from vaebench.evaluation.baselines import PrincipalComponents, pixel_noise
 from vaebench.evaluation.calibration import expected_calibration_error
 from vaebench.evaluation.confusion import confusion_matrix
 from vaebench.evaluation.inception import attainable_score
-from vaebench.evaluation.inference import decode, encode, straight_lines
+from vaebench.evaluation.inference import decode, encode, image_losses, straight_lines
 from vaebench.evaluation.interval import Interval, mean_interval
 from vaebench.evaluation.latent_units import active_units, unit_kl
 from vaebench.evaluation.legibility import legibility_threshold, legible, path_ends
@@ -26,7 +26,7 @@ from vaebench.evaluation.panel import Readings, read
 from vaebench.evaluation.probes import neighbour_hits, probe_hits
 from vaebench.evaluation.projection import project
 from vaebench.evaluation.quality import sample_quality, share
-from vaebench.losses import loss_terms, mean_losses, squared_error
+from vaebench.losses import Losses, squared_error
 from vaebench.pictures import Pictures
 from vaebench.vae import VAE
 
@@ -96,10 +96,10 @@ class References:
 
 @dataclass(frozen=True)
 class _Autoencoder:
-    """What VAE and PCA have in common: two directions, and the prior N(0, I) between them."""
+    """What VAE and PCA have in common: the latents of both sets, and the way back from there or N(0, I)."""
 
-    latent_dim: int
-    encode: Callable[[Tensor], Tensor]  # (N, 1, 28, 28) → (N, latent_dim)
+    train_latents: Tensor  # (N, latent_dim), of the training images
+    latents: Tensor  # (M, latent_dim), of the test images
     decode: Callable[[Tensor], Tensor]  # (N, latent_dim) → (N, 1, 28, 28) in [0, 1]
 
 
@@ -110,8 +110,7 @@ class _Examined:
     scores: Scores
     samples: Tensor  # (N, 1, 28, 28), decoded from N(0, I)
     sample_readings: Readings
-    latents: Tensor  # (M, latent_dim), of the test images
-    reconstructions: Tensor  # (M, 1, 28, 28)
+    reconstructions: Tensor  # (M, 1, 28, 28), of the test images
     confusion: Tensor  # (10, 10)
 
 
@@ -126,19 +125,18 @@ def evaluate(vae: VAE, judge: Judge) -> Evaluation:
     test = dataset.test
     generator = Generator().manual_seed(judge.seed)
     judge.say("losses")
-    train_losses = mean_losses(vae, dataset.train.images, generator, workers)
-    replay = generator.clone_state()
-    test_losses = mean_losses(vae, test.images, generator, workers)
-    noise = torch.randn(len(test), vae.latent_dim, generator=replay)  # the same draws, image by image
-    terms = torch.cat(workers.infer(lambda *chunk: loss_terms(vae, *chunk), test.images, noise))
-    test_low, test_high = mean_interval(terms.double().sum(1))
+    sets = (dataset.train.images, test.images)
+    posteriors = [encode(vae, images, workers) for images in sets]
+    train_terms, test_terms = (
+        image_losses(vae, images, posterior, generator, workers)
+        for images, posterior in zip(sets, posteriors, strict=True)
+    )
+    train_losses, test_losses = (Losses(*terms.mean(0).tolist()) for terms in (train_terms, test_terms))
+    test_low, test_high = mean_interval(test_terms.sum(1))
     mse = train_losses.reconstruction_loss / PIXELS
 
-    model = _Autoencoder(
-        vae.latent_dim,
-        lambda images: encode(vae, images, workers).mean,
-        lambda latents: decode(vae, latents, workers),
-    )
+    train_posterior, posterior = posteriors
+    model = _Autoencoder(train_posterior.mean, posterior.mean, lambda latents: decode(vae, latents, workers))
     known = judge.read(test.images)
     examined = _examine(model, judge, known, generator)
 
@@ -153,7 +151,6 @@ def evaluate(vae: VAE, judge: Judge) -> Evaluation:
         likelihood |= {**_mean(name, bound.nll), f"{name}_mc_error": bound.mc_error}
 
     judge.say("latent space")
-    posterior = encode(vae, test.images, workers)
     noise = torch.randn(len(test), vae.latent_dim, generator=generator)
     aggregate = aggregate_posterior(posterior, test.labels, noise)
     spectrum = unit_kl(*posterior)
@@ -225,14 +222,12 @@ def _evaluate_pca(components: int, judge: Judge, known: Readings) -> Scores:
     judge.say(f"{components} principal components")
     pca = PrincipalComponents(train.images, components)
 
-    def encode_chunks(
-        images: Tensor,
-    ) -> Tensor:  # float64 copies of all training images would take a gigabyte
-        return torch.cat([pca.encode(chunk) for chunk in images.split(PCA_CHUNK)])
-
-    model = _Autoencoder(components, encode_chunks, pca.decode)
+    # In chunks: float64 copies of all training images would take a gigabyte.
+    chunks = train.images.split(PCA_CHUNK)
+    encoded = [pca.encode(chunk) for chunk in chunks]
+    model = _Autoencoder(torch.cat(encoded), pca.encode(test.images), pca.decode)
     examined = _examine(model, judge, known, Generator().manual_seed(judge.seed))
-    errors = [squared_error(chunk, pca.decode(pca.encode(chunk))) for chunk in train.images.split(PCA_CHUNK)]
+    errors = [squared_error(*pair) for pair in zip(chunks, map(pca.decode, encoded), strict=True)]
     train_error = torch.cat(errors).double().mean()
     test_error = examined.scores["test_reconstruction_loss_at_mean"]
     return {
@@ -249,14 +244,14 @@ def _examine(model: _Autoencoder, judge: Judge, known: Readings, generator: Gene
     train, test, draws = judge.dataset.train, judge.dataset.test, judge.draws
     judge.say("samples")
     threshold = legibility_threshold(known.consensus, test.labels)
-    samples = model.decode(torch.randn(draws.samples, model.latent_dim, generator=generator))
+    latents = model.latents
+    samples = model.decode(torch.randn(draws.samples, latents.shape[1], generator=generator))
     readings = judge.read(samples)
     quality = sample_quality(
         readings, known, threshold=threshold, bootstrap=draws.bootstrap, generator=generator
     )
 
     judge.say("reconstructions and paths between them")
-    latents = model.encode(test.images)
     reconstructions = model.decode(latents)
     read_as = judge.read(reconstructions).digits
     ends = latents[path_ends(test.labels, draws.paths, generator)]
@@ -265,7 +260,7 @@ def _examine(model: _Autoencoder, judge: Judge, known: Readings, generator: Gene
     legible_on_paths = legible(judge.read(path_images).consensus, threshold).unflatten(0, inner.shape[:2])
 
     judge.say("digits in the latent space")
-    points = (model.encode(train.images), train.labels, latents, test.labels)
+    points = (model.train_latents, train.labels, latents, test.labels)
     path_shares = legible_on_paths.double().mean(1)  # the images of a path are alike: it counts as one
     scores = {
         **_mean("test_reconstruction_loss_at_mean", squared_error(test.images, reconstructions).double()),
@@ -276,13 +271,13 @@ def _examine(model: _Autoencoder, judge: Judge, known: Readings, generator: Gene
         **share("probe_accuracy", probe_hits(*points)),
     }
     confusion = confusion_matrix(test.labels, read_as)
-    return _Examined(scores, samples, readings, latents, reconstructions, confusion)
+    return _Examined(scores, samples, readings, reconstructions, confusion)
 
 
 def _pictures(model: _Autoencoder, examined: _Examined, test: Images, known: Readings) -> Pictures:
     ends = _first_of_each(test)[torch.tensor(INTERPOLATED)]
-    lines = straight_lines(examined.latents[ends], STEPS)
-    projection = project(examined.latents)
+    lines = straight_lines(model.latents[ends], STEPS)
+    projection = project(model.latents)
     consensus = examined.sample_readings.consensus
     return Pictures(
         originals=_pixels(test.images[:SHOWN_DIGITS]),

@@ -1,9 +1,10 @@
 """Passes of a trained model over many images, in chunks, on all cores."""
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from vaebench.device import Workers
+from vaebench.losses import encoded_loss_terms
 from vaebench.vae import VAE, Posterior
 
 
@@ -17,6 +18,26 @@ def encode(vae: VAE, images: Tensor, workers: Workers) -> Posterior:
 def decode(vae: VAE, latents: Tensor, workers: Workers) -> Tensor:
     """Return the image of each of the `latents` (N, latent_dim): (N, 1, 28, 28), in [0, 1], on the CPU."""
     return torch.cat(workers.infer(vae.decode, latents))
+
+
+def image_losses(
+    vae: VAE, images: Tensor, posterior: Posterior, generator: Generator, workers: Workers
+) -> Tensor:
+    """Return the reconstruction and the KL loss of each of the `images` (N, 1, 28, 28): (N, 2), float64.
+
+    Args:
+        vae: the model, on the device of `workers`.
+        images: (N, 1, 28, 28).
+        posterior: what `encode` returned of them.
+        generator: one z an image comes from it.
+        workers: who computes.
+    """
+    noise = torch.randn(len(images), vae.latent_dim, generator=generator)
+
+    def terms(images: Tensor, mean: Tensor, log_var: Tensor, noise: Tensor) -> Tensor:
+        return encoded_loss_terms(vae, images, Posterior(mean, log_var), noise)
+
+    return torch.cat(workers.infer(terms, images, *posterior, noise)).double()
 
 
 def straight_lines(ends: Tensor, steps: int) -> Tensor:

@@ -1,0 +1,102 @@
+"""Convolutions whose bias and activation cost less on a CPU."""
+
+from itertools import zip_longest
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vaebench.device import product_dtype
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """The layer of that name, its bias added apart: oneDNN's own gradient of it costs more than the rest."""
+
+    bias: Tensor
+
+    def __init__(self, into: int, out: int, *, stride: int) -> None:
+        """Take and give so many channels; 3×3, and `stride` times the side."""
+        super().__init__(into, out, 3, stride, padding=1, output_padding=stride - 1)
+
+    def forward(self, features: Tensor) -> Tensor:  # type: ignore[override]
+        """Return the transposed convolution of `features` (B, channels, height, width)."""
+        extra = self.stride[0] - 1
+        output = functional.conv_transpose2d(features, self.weight, None, self.stride, 1, extra)
+        return output.add_(self.bias.to(output.dtype)[:, None, None])
+
+
+class Convolutions(nn.Sequential):
+    """Convolutions, transposed or not, each but perhaps the last with a LeakyReLU after it.
+
+    Where a CPU multiplies bfloat16 natively, in mixed precision, each such pair is one operation.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return what the layers make of `features` (B, channels, height, width)."""
+        device = features.device
+        mixed = torch.is_autocast_enabled(device.type) and product_dtype(device, "mixed") == torch.bfloat16
+        if device.type != "cpu" or not mixed:
+            for layer in self:
+                features = layer(features)
+            return features
+        layers = list(self)
+        for layer, activation in zip_longest(layers[::2], layers[1::2]):
+            if activation is None:
+                features = layer(features)
+            else:
+                tensors = (tensor.bfloat16() for tensor in (features, layer.weight, layer.bias))
+                features = _Activated.apply(*tensors, layer, activation.negative_slope)
+        return features
+
+
+class _Activated(torch.autograd.Function):
+    """A convolution and the LeakyReLU after it: its result goes to memory once, not with each of its parts.
+
+    PyTorch has the operation for its compiler, without a gradient.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        features: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        layer: nn.Conv2d | nn.ConvTranspose2d,
+        slope: float,
+    ) -> Tensor:
+        ctx.layer, ctx.slope = layer, slope
+        inside, activation = (layer.stride, layer.dilation, layer.groups), ("leaky_relu", [slope], "")
+        if layer.transposed:
+            sizes = (layer.padding, layer.output_padding, *inside)
+            output = torch.ops.mkldnn._convolution_transpose_pointwise(
+                features, weight, bias, *sizes, *activation
+            )
+        else:
+            output = torch.ops.mkldnn._convolution_pointwise(
+                features, weight, bias, layer.padding, *inside, *activation
+            )
+        ctx.save_for_backward(features, weight, output)
+        return output  # type: ignore[no-any-return]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        features, weight, output = ctx.saved_tensors
+        layer = ctx.layer
+        gradient = torch.ops.aten.leaky_relu_backward(gradient, output, ctx.slope, True)
+        of_features, of_weight, of_bias = torch.ops.aten.convolution_backward(
+            gradient,
+            features,
+            weight,
+            layer.bias.shape,
+            layer.stride,
+            layer.padding,
+            layer.dilation,
+            layer.transposed,
+            layer.output_padding,
+            layer.groups,
+            (ctx.needs_input_grad[0], True, not layer.transposed),
+        )
+        if layer.transposed:  # as in ConvTranspose2d
+            of_bias = gradient.sum((0, 2, 3))
+        return of_features, of_weight, of_bias, None, None
