@@ -8,7 +8,7 @@ from torch import Generator, Tensor, nn
 
 from vaebench import layers
 from vaebench.device import product_dtype
-from vaebench.layers import Convolutions, ConvTranspose2d
+from vaebench.layers import Convolutions, ConvTranspose2d, ToPixels
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -56,6 +56,19 @@ def test_transposed_convolution_is_pytorchs(stride: int) -> None:
     )
     for gradient, other in zip(found, expected, strict=True):
         torch.testing.assert_close(gradient, other, rtol=1e-12, atol=1e-12)
+
+
+def test_pixels_without_gradients_are_those_with() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layer = ToPixels(5).double()
+    features = draw(3, 5, 8, 12, seed=1).double()
+    expected = layer(features)
+    plain = nn.functional.conv_transpose2d(features, layer.weight, layer.bias, padding=1)
+    torch.testing.assert_close(expected, plain, rtol=1e-12, atol=1e-12)
+    with torch.no_grad():
+        found = layer(features)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
 # A convolution and its LeakyReLU in one operation.

@@ -11,7 +11,7 @@ from torch.distributions import Normal
 from torch.nn import functional
 
 from textbook import TextbookVAE, textbook_loss
-from vaebench.layers import ConvTranspose2d
+from vaebench.layers import ConvTranspose2d, ToPixels
 from vaebench.losses import loss_terms
 from vaebench.tensors import load_tensors
 from vaebench.vae import VAE, Posterior, build_vae, load_vae, save_vae
@@ -78,7 +78,7 @@ def test_decoder_is_the_mirror() -> None:
     encoded, decoded = convolutions(vae.encoder), convolutions(vae.decoder)
     mirrored = [(out, into, kernel, stride, pad) for into, out, kernel, stride, pad in reversed(encoded)]
     assert decoded == mirrored
-    assert [type(layer) for layer in vae.decoder] == [ConvTranspose2d, nn.LeakyReLU] * 3 + [ConvTranspose2d]
+    assert [type(layer) for layer in vae.decoder] == [ConvTranspose2d, nn.LeakyReLU] * 3 + [ToPixels]
     assert sizes(vae.decoder, torch.zeros(1, 64, 7, 7)) == [7, 14, 28, 28]
 
 

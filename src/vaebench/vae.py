@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vaebench.layers import Convolutions, ConvTranspose2d
+from vaebench.layers import Convolutions, ConvTranspose2d, ToPixels
 from vaebench.tensors import build_model, load_tensors, save_tensors
 
 
@@ -51,7 +51,7 @@ class VAE(nn.Module):
             nn.LeakyReLU(inplace=True),
             ConvTranspose2d(64, 32, stride=2),  # to 28×28
             nn.LeakyReLU(inplace=True),
-            ConvTranspose2d(32, 1, stride=1),
+            ToPixels(32),
         )
 
     def encode(self, images: Tensor) -> Posterior:
