@@ -37,14 +37,15 @@ demo: setup  ## Run the whole pipeline on scikit-learn's digits, outside the wor
 	@echo "The table: demo/metrics/benchmark.md. The pictures: demo/plots/. The runs: make ui"
 
 # DVC runs one stage at a time; make follows the same graph with several.
-repro: setup  ## Reproduce the benchmark on MNIST, two models side by side (JOBS=2)
-ifneq ($(JOBS),1)
+repro: setup  ## Reproduce the benchmark on MNIST, two stages side by side (JOBS=2)
+ifneq ($(filter-out 1,$(JOBS)),)
 	@mkdir -p .dvc/tmp
-	@dvc dag --dot | awk -F '"' '\
+	@dvc dag --dot > .dvc/tmp/stages.dot
+	@awk -F '"' '\
 		NF == 3 {print ".PHONY: " $$2 "\n" $$2 ": ; dvc --wait-for-lock repro --single-item $$@"} \
-		NF == 5 {print $$4 ": " $$2}' > .dvc/tmp/stages.mk
+		NF == 5 {print $$4 ": " $$2}' .dvc/tmp/stages.dot > .dvc/tmp/stages.mk
 	@export OMP_NUM_THREADS=$$(python -c 'import os; print(max(1, os.cpu_count() // $(JOBS)))'); \
-	$(MAKE) --no-print-directory --jobs $(JOBS) --file .dvc/tmp/stages.mk $$(dvc stage list --name-only)
+	make --no-print-directory --jobs $(JOBS) --file .dvc/tmp/stages.mk $$(dvc stage list --name-only)
 endif
 	dvc repro
 

@@ -5,10 +5,11 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Generator, Tensor, nn
+from torch.nn import functional
 
 from vaebench import layers
 from vaebench.device import product_dtype
-from vaebench.layers import Convolutions, ConvTranspose2d, ToPixels
+from vaebench.layers import BLOCK, Convolutions, ConvTranspose2d, ToPixels
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -58,16 +59,28 @@ def test_transposed_convolution_is_pytorchs(stride: int) -> None:
         torch.testing.assert_close(gradient, other, rtol=1e-12, atol=1e-12)
 
 
-def test_pixels_without_gradients_are_those_with() -> None:
+@pytest.mark.parametrize(("sides", "in_blocks"), [((8, 12), True), ((8, 6), False)])
+def test_pixels_without_gradients_are_those_with(
+    monkeypatch: pytest.MonkeyPatch, sides: tuple[int, int], in_blocks: bool
+) -> None:
+    shuffled = []
+
+    def shuffle(blocks: Tensor, side: int) -> Tensor:
+        shuffled.append(side)
+        return torch.pixel_shuffle(blocks, side)
+
+    monkeypatch.setattr(functional, "pixel_shuffle", shuffle)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         layer = ToPixels(5).double()
-    features = draw(3, 5, 8, 12, seed=1).double()
+    features = draw(3, 5, *sides, seed=1).double()
     expected = layer(features)
-    plain = nn.functional.conv_transpose2d(features, layer.weight, layer.bias, padding=1)
+    assert not shuffled
+    plain = functional.conv_transpose2d(features, layer.weight, layer.bias, padding=1)
     torch.testing.assert_close(expected, plain, rtol=1e-12, atol=1e-12)
     with torch.no_grad():
         found = layer(features)
+    assert shuffled == [BLOCK] * in_blocks
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -113,7 +126,8 @@ def count_fused(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
 
 @pytest.mark.skipif(
-    product_dtype(CPU, "mixed") == torch.float32, reason="this processor does not multiply bfloat16 natively"
+    product_dtype(CPU, "mixed") == torch.float32 or not torch.ops.mkldnn._is_mkldnn_bf16_supported(),
+    reason="this processor does not multiply bfloat16 natively",
 )
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("kind", [nn.Conv2d, ConvTranspose2d])
@@ -153,10 +167,14 @@ def test_without_native_products_layers_are_plain(
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
-def test_features_that_need_no_gradient_get_none() -> None:
-    network = build(nn.Conv2d, 2, 0.01)
-    features = draw(2, 5, 7, 7, seed=1)
-    with torch.autocast("cpu", torch.bfloat16):
-        network(features).float().sum().backward()
-    assert features.grad is None
-    assert all(parameter.grad is not None for parameter in network.parameters())
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_other_precisions_are_left_to_autocast(count_fused: list[object], dtype: torch.dtype) -> None:
+    network, features = build(nn.Conv2d, 1, 0.01), draw(2, 5, 7, 7, seed=1)
+    target = torch.bfloat16 if dtype == torch.float64 else dtype
+    if dtype == torch.float64:
+        network, features = network.double(), features.double()
+    with torch.no_grad(), torch.autocast("cpu", target):
+        found, expected = network(features), nn.Sequential(*network)(features)
+    assert not count_fused
+    assert found.dtype == dtype
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
