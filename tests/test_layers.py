@@ -1,6 +1,7 @@
 """The layers against PyTorch's own: values and gradients, alone and in mixed precision."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -109,6 +110,29 @@ def test_in_float32_the_fused_operation_is_the_two_layers(
     for tensor, other in zip(found, expected, strict=True):
         assert tensor.shape == other.shape
         torch.testing.assert_close(tensor, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("needed", [True, False])
+@pytest.mark.parametrize("kind", [nn.Conv2d, ConvTranspose2d])
+def test_gradient_of_the_features_is_computed_where_it_is_needed(
+    kind: type[nn.Conv2d] | type[ConvTranspose2d], needed: bool
+) -> None:
+    first, activation, _ = build(kind, 2, 0.01)
+    features = draw(2, 5, 7, 7, seed=1)
+    with torch.no_grad():
+        output = activation(first(features))
+    ctx = SimpleNamespace(
+        saved_tensors=(features, first.weight, output),
+        layer=first,
+        slope=activation.negative_slope,
+        needs_input_grad=(needed,),
+    )
+    with torch.no_grad():
+        of_features, *of_parameters = layers._Activated.backward(ctx, draw(*output.shape, seed=2))
+    assert (of_features is not None) == needed
+    for gradient, parameter in zip(of_parameters[:2], first.parameters(), strict=True):
+        assert gradient is not None
+        assert gradient.shape == parameter.shape
 
 
 @pytest.fixture
