@@ -39,6 +39,8 @@ demo: setup  ## Run the whole pipeline on scikit-learn's digits, outside the wor
 # DVC runs one stage at a time; make follows the same graph with several.
 repro: setup  ## Reproduce the benchmark on MNIST, two stages side by side (JOBS=2)
 ifneq ($(filter-out 1,$(JOBS)),)
+	@case '$(JOBS)' in 0 | *[!0-9]*) \
+		echo "error: JOBS must be a whole number of at least 1, got '$(JOBS)'" >&2; exit 2 ;; esac
 	@mkdir -p .dvc/tmp
 	@dvc dag --dot > .dvc/tmp/stages.dot
 	@awk -F '"' '\

@@ -78,6 +78,14 @@ def test_one_job_leaves_it_to_dvc(root: Path) -> None:
     assert make(root, "repro", "JOBS=1") == (0, ["begin repro", "end repro"])
 
 
+@pytest.mark.parametrize("jobs", ["0", "two", "-1"])
+def test_jobs_must_be_a_number(root: Path, jobs: str) -> None:
+    done = run(root, "make", "repro", f"JOBS={jobs}", MAKEFLAGS="")
+    assert done.returncode == 2
+    assert f"error: JOBS must be a whole number of at least 1, got '{jobs}'" in done.stdout.splitlines()
+    assert not (root / "log").exists()
+
+
 def test_stage_that_fails_stops_it(root: Path) -> None:
     code, log = make(root, "repro", failing="train_vae@2")
     assert code == 2
