@@ -25,31 +25,11 @@ setup: .venv/ready  ## Set up .venv from the lock file
 	.venv/bin/uv pip install --quiet --python .venv --no-deps --editable .
 	@touch $@
 
-# Smaller batches and fewer draws: the committed ones are made for 60,000 digits, not 1,500.
-DEMO := -S data.dataset=digits -S vae.fast.batch_size=32 -S vae.report.batch_size=32 -S classifier.batch_size=32 \
-	-S evaluate.samples=2000 -S evaluate.paths=100 -S evaluate.likelihood_draws=50
-demo: setup  ## Run the whole pipeline on scikit-learn's digits, outside the working tree (6 minutes)
-	@dvc exp remove --quiet demo 2>/dev/null || true
-	dvc exp run --temp --name demo $(DEMO)
-	@rm -rf demo && mkdir demo
-	@git archive $$(git for-each-ref --format='%(objectname)' 'refs/exps/**/demo') metrics plots | tar -x -C demo
-	@echo; cat demo/metrics/benchmark.md; echo
-	@echo "The table: demo/metrics/benchmark.md. The pictures: demo/plots/. The runs: make ui"
+demo: setup  ## Run the whole pipeline on scikit-learn's digits, in a copy of the repository (5 minutes)
+	@PYTHONPATH=src python -m vaebench.pipeline.demo --jobs $(JOBS)
 
-# DVC runs one stage at a time; make follows the same graph with several.
 repro: setup  ## Reproduce the benchmark on MNIST, two stages side by side (JOBS=2)
-ifneq ($(filter-out 1,$(JOBS)),)
-	@case '$(JOBS)' in 0 | *[!0-9]*) \
-		echo "error: JOBS must be a whole number of at least 1, got '$(JOBS)'" >&2; exit 2 ;; esac
-	@mkdir -p .dvc/tmp
-	@dvc dag --dot > .dvc/tmp/stages.dot
-	@awk -F '"' '\
-		NF == 3 {print ".PHONY: " $$2 "\n" $$2 ": ; dvc --wait-for-lock repro --single-item $$@"} \
-		NF == 5 {print $$4 ": " $$2}' .dvc/tmp/stages.dot > .dvc/tmp/stages.mk
-	@export OMP_NUM_THREADS=$$(python -c 'import os; print(max(1, os.cpu_count() // $(JOBS)))'); \
-	make --no-print-directory --jobs $(JOBS) --file .dvc/tmp/stages.mk $$(dvc stage list --name-only)
-endif
-	dvc repro
+	@PYTHONPATH=src python -m vaebench.pipeline.repro --jobs $(JOBS)
 
 show: setup  ## List the experiments with their parameters and metrics
 	dvc exp show --no-pager --drop '^(src|stages|data|models)/|^metrics/(training|evaluation|classifier|reproduction|report|references|benchmark)'

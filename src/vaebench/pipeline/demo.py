@@ -1,0 +1,89 @@
+"""The whole pipeline on scikit-learn's digits, in a copy of the repository: `make demo`."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from vaebench.pipeline import paths
+from vaebench.pipeline.params import PARAMS_FILE
+from vaebench.pipeline.repro import JobsOption
+from vaebench.pipeline.stage import StageError, run_stage, say
+from vaebench.pipeline.store import repository_root
+
+FOLDER = Path("demo")
+NAME = "demo"  # of the experiment, in MLflow
+
+# The committed numbers are made for 60,000 digits, not 1,500.
+CHANGES: Mapping[str, object] = {
+    "data.dataset": "digits",
+    "classifier.batch_size": 32,
+    "vae.fast.epochs": 5,
+    "vae.fast.batch_size": 32,
+    "vae.report.epochs": 5,
+    "vae.report.batch_size": 32,
+    "evaluate.samples": 1000,
+    "evaluate.paths": 50,
+    "evaluate.likelihood_draws": 20,
+}
+
+
+def main(jobs: JobsOption) -> None:
+    """Run the pipeline in demo/, and say what came out."""
+    root = repository_root()
+    copy_project(root, FOLDER)
+    set_params(FOLDER / PARAMS_FILE, CHANGES)
+    # As in an experiment that DVC runs in a copy: its runs belong to this repository, under its name.
+    commit = _git(root, "rev-parse", "HEAD").strip()
+    record = {"DVC_ROOT": str(root), "DVC_EXP_NAME": NAME, "DVC_EXP_BASELINE_REV": commit}
+    environment = os.environ | record | {"PYTHONPATH": "src"}
+    for module, *arguments in (["vaebench.pipeline.repro", f"--jobs={jobs}"], ["vaebench.page"]):
+        command = [sys.executable, "-m", module, *arguments]
+        if subprocess.run(command, cwd=FOLDER, env=environment, check=False).returncode:  # noqa: S603
+            raise StageError(f"the demo stopped, as said above; what it has done is in {FOLDER}/")
+    say(f"\nThe report, to open in a browser: {FOLDER}/report.html")
+    say(f"The table: {FOLDER / paths.BENCHMARK_MD}. The pictures: {FOLDER}/plots/. The runs: make ui")
+
+
+def copy_project(root: Path, folder: Path) -> None:
+    """Make `folder` a clone of the repository `root`, with what is not committed yet."""
+    shutil.rmtree(folder, ignore_errors=True)
+    _git(root, "clone", "--quiet", str(root), str(folder))
+    changed = _git(root, "diff-index", "-z", "--name-only", "HEAD")
+    new = _git(root, "ls-files", "-z", "--others", "--exclude-standard")
+    for name in filter(None, (changed + new).split("\0")):
+        target = folder / name
+        target.unlink(missing_ok=True)
+        if (root / name).exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / name, target, follow_symlinks=False)
+
+
+def set_params(path: Path, changes: Mapping[str, object]) -> None:
+    """Change values in a parameter file, each by its key as `dvc exp run -S` takes it."""
+    yaml = YAML()
+    content: Any = yaml.load(path)
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        found = content
+        for section in sections:
+            found = found[section]
+        found[last] = value
+    yaml.dump(content, path)
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=False)  # noqa: S603
+    if done.returncode:
+        raise StageError(f"`{' '.join(command)}` failed, as said above")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    run_stage(main)
