@@ -28,7 +28,7 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
     from vaebench.findings import Scope, findings
     from vaebench.pipeline.tracking import track
     from vaebench.report import published
-    from vaebench.table import DRAWN, benchmark_table, headline, to_markdown
+    from vaebench.table import DRAWN, benchmark_table, headline, to_markdown, to_text
 
     with track("aggregate", params={"latent_dim": model}) as run:
         report = published(pd.read_csv(paths.REPORT), dataset)
@@ -64,7 +64,7 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
             run.log_headline({f"d{latent_dim}/{name}": score for name, score in scores.items()})
         for file in (paths.BENCHMARK_CSV, paths.BENCHMARK_MD, paths.FINDINGS):
             run.log_artifact(file)
-    say(to_markdown(table))
+    say(to_text(table))
 
 
 def _read(path: Path, stage: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from vaebench.table import (
     headline,
     rows_of,
     to_markdown,
+    to_text,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -341,6 +342,18 @@ def test_markdown(table: pd.DataFrame) -> None:
     assert row["active units"] == "5"
     assert cells(samples[-2])[1:3] == ["9.85 (9.80–9.90)", "0.310"]
     assert cells(samples[-1])[1:4] == ["1.02", "1,234", "–"]
+
+
+def test_text_for_a_terminal(table: pd.DataFrame) -> None:
+    reread = pd.read_csv(io.StringIO(table.to_csv(index=False)))
+    assert to_text(reread) == to_text(table)
+    header, *lines = to_text(table).splitlines()
+    assert {len(line) for line in (header, *lines)} == {len(header)}
+    assert len(header) <= 100
+    assert [line.split("  ")[0] for line in lines[-3:]] == ["PCA 30", "test images", "pixel noise"]
+    five = {**training(5), **scores(5)}
+    assert lines[1].split()[:2] == ["5", f"{five['kl_loss']:.2f}"]
+    assert lines[1].split()[-1] == f"{five['reconstruction_accuracy']:.1%}"
 
 
 def test_markdown_has_a_dash_where_nothing_applies(table: pd.DataFrame) -> None:

@@ -86,6 +86,14 @@ _SAMPLES_AND_SPACE = (
     ("marginal KL", "marginal_kl", ".2f"),
 )
 
+# The one for a terminal of 100 columns, without intervals.
+_SHORT = (
+    *(("KL", "kl_loss", ".2f"), ("sq. error", "reconstruction_loss", ".2f")),
+    *(("combined", "combined_loss", ".2f"), ("test set", "test_combined_loss", ".2f")),
+    *(("inception", "inception_score", ".2f"), ("FID", "fid", ""), ("coverage", "coverage", ".2f")),
+    *(("legible", "legible_share", ".1%"), ("read right", "reconstruction_accuracy", ".1%")),
+)
+
 
 def benchmark_table(
     trainings: Iterable[Record],
@@ -173,6 +181,21 @@ def to_markdown(table: pd.DataFrame) -> str:
     return "\n".join(texts)
 
 
+def to_text(table: pd.DataFrame) -> str:
+    """Return the numbers that matter most, as a table of at most 100 columns for a terminal."""
+    header = ["latent dim", *(name for name, _, _ in _SHORT)]
+    rows = [
+        [_name(row), *(cell({column: row[column]}, column, form) for _, column, form in _SHORT)]
+        for row in records(table)
+    ]
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = [
+        "  ".join([cells[0].ljust(widths[0]), *map(str.rjust, cells[1:], widths[1:])])
+        for cells in (header, *rows)
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def cell(row: Record, column: str, form: str = "") -> str:
     """Return a number as a table shows it, with its interval if it has one: `8.02 (7.95–8.07)`.
 
@@ -203,8 +226,9 @@ def _decimals(value: float) -> int:
 
 
 def _name(row: Record) -> str:
-    names = {"VAE": f"{row['latent_dim']}", "PCA": f"PCA {row['latent_dim']}"}
-    return names.get(row["model"]) or str(row["model"])
+    if row["model"] not in ("VAE", "PCA"):
+        return str(row["model"])
+    return f"{'PCA ' if row['model'] == 'PCA' else ''}{row['latent_dim']:.0f}"
 
 
 def _known(scores: Record) -> Record:

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from vaebench.pipeline import paths
 from vaebench.pipeline.params import PARAMS_FILE
-from vaebench.pipeline.repro import JobsOption
+from vaebench.pipeline.repro import JobsOption, reproduce
 from vaebench.pipeline.stage import StageError, run_stage, say
 from vaebench.pipeline.store import repository_root
 
@@ -36,18 +36,27 @@ CHANGES: Mapping[str, object] = {
 def main(jobs: JobsOption) -> None:
     """Run the pipeline in demo/, and say what came out."""
     root = repository_root()
-    copy_project(root, FOLDER)
-    set_params(FOLDER / PARAMS_FILE, CHANGES)
+    folder = root / FOLDER
+    copy_project(root, folder)
+    set_params(folder / PARAMS_FILE, CHANGES)
     # As in an experiment that DVC runs in a copy: its runs belong to this repository, under its name.
-    commit = _git(root, "rev-parse", "HEAD").strip()
-    record = {"DVC_ROOT": str(root), "DVC_EXP_NAME": NAME, "DVC_EXP_BASELINE_REV": commit}
-    environment = os.environ | record | {"PYTHONPATH": "src"}
-    for module, *arguments in (["vaebench.pipeline.repro", f"--jobs={jobs}"], ["vaebench.page"]):
-        command = [sys.executable, "-m", module, *arguments]
-        if subprocess.run(command, cwd=FOLDER, env=environment, check=False).returncode:  # noqa: S603
-            raise StageError(f"the demo stopped, as said above; what it has done is in {FOLDER}/")
-    say(f"\nThe report, to open in a browser: {FOLDER}/report.html")
-    say(f"The table: {FOLDER / paths.BENCHMARK_MD}. The pictures: {FOLDER}/plots/. The runs: make ui")
+    record = {
+        "DVC_ROOT": str(root),
+        "DVC_EXP_NAME": NAME,
+        "DVC_EXP_BASELINE_REV": _git(root, "rev-parse", "HEAD").strip(),
+    }
+    reproduce(folder, jobs, record)
+    environment = {**os.environ, **record, "PYTHONPATH": "src"}
+    page = subprocess.run([sys.executable, "-m", "vaebench.page"], cwd=folder, env=environment, check=False)
+    if page.returncode:
+        raise StageError(f"{FOLDER}/report.html could not be written, as said above")
+
+    import pandas as pd
+
+    from vaebench.table import to_text
+
+    say(f"\n{to_text(pd.read_csv(folder / paths.BENCHMARK_CSV))}")
+    say(f"Open {FOLDER}/report.html in a browser. The pictures: {FOLDER}/plots. The runs: make ui")
 
 
 def copy_project(root: Path, folder: Path) -> None:

@@ -10,6 +10,7 @@ import re
 import subprocess
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from statistics import mean
 from typing import Annotated
 
@@ -32,27 +33,34 @@ JobsOption = Annotated[int, typer.Option(parser=_parse_jobs, help="How many stag
 
 
 def main(jobs: JobsOption) -> None:
-    """Run the stages that are not up to date, each when those that it needs are done.
+    """Run the stages that are not up to date, each when those that it needs are done."""
+    reproduce(Path(), jobs, {})
+
+
+def reproduce(root: Path, jobs: int, variables: Mapping[str, str]) -> None:
+    """Run the stages of a repository that are not up to date.
+
+    Args:
+        root: the repository.
+        jobs: how many run side by side; they share the cores.
+        variables: what their environment has besides this process's own.
 
     Raises:
         StageError: a stage failed. What ran beside it was let finish, and nothing else was started.
     """
-    needs = _graph()
-    plan = Plan(needs, stale(needs, set(json.loads(_dvc("status", "--json")))))
-    if not plan.waiting:
-        say("everything is up to date")
-        return
-    started = time.monotonic()
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
-    environment = {"OMP_NUM_THREADS": threads} | os.environ
-    failed = []
+    environment = {"OMP_NUM_THREADS": threads, **os.environ, **variables}
+    needs = _graph(_dvc(root, "dag", "--dot"))
+    plan = Plan(needs, stale(needs, set(json.loads(_dvc(root, "status", "--json")))))
+    started = time.monotonic()
     running: dict[str, subprocess.Popen[bytes]] = {}
+    failed: list[str] = []
     try:
         while running or (plan.waiting and not failed):
             for stage in [] if failed else plan.ready()[: jobs - len(running)]:
                 say(f"stage {plan.number} of {plan.count}: {stage}{plan.left(time.monotonic(), jobs)}")
                 command = ["dvc", "--wait-for-lock", "repro", "--quiet", "--single-item", stage]
-                running[stage] = subprocess.Popen(command, env=environment)  # noqa: S603
+                running[stage] = subprocess.Popen(command, cwd=root, env=environment)  # noqa: S603
                 plan.start(stage, time.monotonic())
             time.sleep(TICK)
             for stage, process in list(running.items()):
@@ -66,7 +74,8 @@ def main(jobs: JobsOption) -> None:
     if failed:
         left = f"; {len(plan.waiting)} stages were not started" if plan.waiting else ""
         raise StageError(f"{' and '.join(failed)} failed, as said above{left}")
-    say(f"{plan.count} stages in {_duration(time.monotonic() - started)}")
+    done = f"{plan.count} stages in {_duration(time.monotonic() - started)}"
+    say(done if plan.count else "everything is up to date")
 
 
 def stale(needs: Needs, changed: set[str]) -> list[str]:
@@ -108,7 +117,7 @@ class Plan:
         self._took.setdefault(_kind(stage), []).append(now - self._began.pop(stage))
 
     def left(self, now: float, jobs: int) -> str:
-        """Say how long the rest will take, by what stages of the same kind took; nothing before one is done."""
+        """Say how long the rest will take, by what stages of a kind took; nothing before one is done."""
         if not self._took:
             return ""
         usual = mean(seconds for each in self._took.values() for seconds in each)
@@ -121,18 +130,17 @@ class Plan:
         return f", about {_duration(rest / jobs)} left"
 
 
-def _graph() -> Needs:
-    """Return DVC's graph."""
-    dot = _dvc("dag", "--dot")
+def _graph(dot: str) -> Needs:
+    """Read what `dvc dag --dot` prints."""
     needs: dict[str, set[str]] = {stage: set() for stage in re.findall(r'^"([^"]+)";$', dot, re.MULTILINE)}
     for needed, stage in re.findall(r'^"([^"]+)" -> "([^"]+)";$', dot, re.MULTILINE):
         needs[stage].add(needed)
     return needs
 
 
-def _dvc(*arguments: str) -> str:
+def _dvc(root: Path, *arguments: str) -> str:
     command = ["dvc", "--wait-for-lock", *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=False)  # noqa: S603
+    done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, encoding="utf-8", check=False)  # noqa: S603
     if done.returncode:
         raise StageError(f"`{' '.join(command)}` failed, as said above")
     return done.stdout
