@@ -6,15 +6,24 @@ from pathlib import Path
 import pandas as pd
 
 from vaebench.criteria import CRITERIA, estimate, winners
-from vaebench.table import rows_of
+from vaebench.table import rows_of, to_summary
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
+def part(name: str) -> str:
+    return README.split(f"<!-- {name} -->")[1].split(f"<!-- /{name} -->")[0].strip()
+
+
 def test_table_is_the_pipelines() -> None:
-    table = README.split("<!-- benchmark.md -->")[1].split("<!-- /benchmark.md -->")[0]
-    assert table.strip() == (ROOT / "metrics/benchmark.md").read_text().strip()
+    table = pd.read_csv(ROOT / "metrics/benchmark.csv")
+    assert part("summary") == to_summary(table).strip()
+
+
+def test_verdicts_are_the_pipelines() -> None:
+    findings = (ROOT / "metrics/findings.md").read_text()
+    assert part("verdicts") == findings[findings.index("| claim |") :].split("\n\n")[0]
 
 
 def test_winners_are_the_tables() -> None:
@@ -40,8 +49,7 @@ def test_winners_are_the_tables() -> None:
 
 
 def test_speed_is_the_benchmarks() -> None:
-    table = README.split("<!-- throughput.md -->")[1].split("<!-- /throughput.md -->")[0]
-    assert table.strip() == (ROOT / "benchmarks/throughput.md").read_text().strip()
+    assert part("throughput.md") == (ROOT / "benchmarks/throughput.md").read_text().strip()
 
 
 def test_links_lead_somewhere() -> None:

@@ -86,7 +86,7 @@ _SAMPLES_AND_SPACE = (
     ("marginal KL", "marginal_kl", ".2f"),
 )
 
-# The one for a terminal of 100 columns, without intervals.
+# For a terminal of 100 columns and for a first look, without intervals.
 _SHORT = (
     *(("KL", "kl_loss", ".2f"), ("sq. error", "reconstruction_loss", ".2f")),
     *(("combined", "combined_loss", ".2f"), ("test set", "test_combined_loss", ".2f")),
@@ -181,19 +181,29 @@ def to_markdown(table: pd.DataFrame) -> str:
     return "\n".join(texts)
 
 
+def to_summary(table: pd.DataFrame) -> str:
+    """Return the table that the README shows: the VAEs and the test images, without intervals."""
+    rows = [row for row in records(table) if row["model"] in ("VAE", "test images")]
+    return markdown_table(["latent dim", *(name for name, _, _ in _SHORT)], _short(rows))
+
+
 def to_text(table: pd.DataFrame) -> str:
     """Return the numbers that matter most, as a table of at most 100 columns for a terminal."""
     header = ["latent dim", *(name for name, _, _ in _SHORT)]
-    rows = [
-        [_name(row), *(cell({column: row[column]}, column, form) for _, column, form in _SHORT)]
-        for row in records(table)
-    ]
+    rows = _short(records(table))
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     lines = [
         "  ".join([cells[0].ljust(widths[0]), *map(str.rjust, cells[1:], widths[1:])])
         for cells in (header, *rows)
     ]
     return "\n".join(lines) + "\n"
+
+
+def _short(rows: Iterable[Record]) -> list[list[str]]:
+    return [
+        [_name(row), *(cell({column: row[column]}, column, form) for _, column, form in _SHORT)]
+        for row in rows
+    ]
 
 
 def cell(row: Record, column: str, form: str = "") -> str:
