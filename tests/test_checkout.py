@@ -149,7 +149,8 @@ def test_tests_that_a_hook_starts_leave_its_repository_alone(tmp_path: Path) -> 
     hook = root / ".git/hooks/pre-commit"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text(
-        f'#!/bin/sh\ncd "{ROOT}" && exec "{sys.executable}" -m pytest -q -p no:cacheprovider "{own}"\n'
+        '#!/bin/sh\nrm "$0"\n'  # or a commit that a test makes there starts it again, for ever
+        f'cd "{ROOT}" && exec "{sys.executable}" -m pytest -q -p no:cacheprovider "{own}"\n'
     )
     hook.chmod(0o755)
     (linked / "file").touch()
