@@ -8,6 +8,9 @@ UV_VERSION := 0.13.9
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
+# make runs a simple line itself, unless its shell has an unusual name; then macOS's looks the program up in the PATH
+# that it was started with. DVC runs stages with $SHELL, which may be csh, or none that takes commands.
+export SHELL := /bin//sh
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo repro show ui replay register report screenshots test format lint types unit bench recipes times lock
@@ -15,15 +18,23 @@ export MLFLOW_DISABLE_TELEMETRY := true
 help:  ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
+# An environment works where it was made, and `ready` names the place: one that was moved, copied or left half-made
+# loses it, and is made anew.
+$(shell { test -x .venv/bin/python && test "$$(cat .venv/ready)" = "$$(pwd -P)" || rm -f .venv/ready; } 2>/dev/null)
 setup: .venv/ready  ## Set up .venv from the lock file
 .venv/ready: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "error: $(PYTHON) is older than Python 3.11; name another: make PYTHON=python3.11" >&2; exit 2; }
-	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet uv==$(UV_VERSION)
+	@test -f $@ || rm -rf .venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "error: $(PYTHON) is no Python of 3.11 or newer; name another: make PYTHON=python3.12" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "error: $(PYTHON) lacks its venv package; install it (Debian, Ubuntu: apt install python3-venv)," \
+			"or name another: make PYTHON=python3.12" >&2; exit 2; }
+	@rm -f $@
+	test -d .venv || $(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet uv==$(UV_VERSION)
 	.venv/bin/uv pip sync --quiet --python .venv --require-hashes --compile-bytecode requirements.lock
 	.venv/bin/uv pip install --quiet --python .venv --no-deps --editable .
-	@touch $@
+	@pwd -P > $@
 
 demo: setup  ## Run the whole pipeline on scikit-learn's digits, in a copy of the repository (5 minutes)
 	@PYTHONPATH=src python -m vaebench.pipeline.demo --jobs $(JOBS)

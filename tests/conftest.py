@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from projects import STAGES, clone, make_template, ran, succeed
+from projects import FOREIGN, MNIST_MIRROR, NO_SETTINGS, ROOT, STAGES, clone, make_template, ran, succeed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from vaebench.data import Dataset
     from vaebench.device import Workers
     from vaebench.vae import VAE
+
+
+def pytest_configure() -> None:
+    """Let nothing that is set outside reach a test, nor the processes that it starts."""
+    for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+        del os.environ[name]
+    os.environ |= NO_SETTINGS
 
 
 @pytest.fixture(scope="session")
@@ -146,21 +153,22 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return database
 
 
-@pytest.fixture
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is set outside must not reach a test of the record."""
-    for key in os.environ:
-        if key.startswith(("DVC_", "MLFLOW_", "GIT_")):
-            monkeypatch.delenv(key)
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+@pytest.fixture(scope="session")
+def real_mirror() -> str:
+    """Where the published MNIST files are at hand: the user's mirror, or a folder beside the repository."""
+    beside = ROOT.parent / "shared/mnist"
+    mirror = MNIST_MIRROR or (str(beside) if beside.is_dir() else "")
+    if not mirror:
+        pytest.skip("the real MNIST is not at hand: VAEBENCH_MNIST_MIRROR names no mirror of it")
+    return mirror
 
 
 @pytest.fixture
-def empty_repo(clean_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def empty_repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with one commit, which is the current folder; it has no store yet."""
     root = tmp_path / "a repository"
     (root / ".dvc").mkdir(parents=True)
-    shutil.copy(Path(__file__).parents[1] / "params.yaml", root)
+    shutil.copy(ROOT / "params.yaml", root)
     author = ("-c", "user.name=n", "-c", "user.email=e")
     for arguments in (["init"], ["add", "params.yaml"], [*author, "commit", "-m", "m"]):
         subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True)

@@ -30,14 +30,17 @@ TINY: dict[str, dict[str, object]] = {
 RESULTS = ("dvc.lock", ".dvc-remote/", "metrics/", "plots/")
 COMMITTED = "metrics/report.csv"
 
+# What is set outside for other work. Git sets GIT_DIR for its hooks: a test would commit to the real branch.
+FOREIGN = ("DVC_", "GIT_", "MLFLOW_", "VAEBENCH_")
+NO_SETTINGS = {"GIT_CONFIG_GLOBAL": os.devnull}  # nobody's own name, hooks or line ends
+MNIST_MIRROR = os.environ.get("VAEBENCH_MNIST_MIRROR", "")
+
 # A shell that nothing was set in, with the `python` and the `dvc` of this virtual environment.
 ENVIRONMENT = {
-    key: value
-    for key, value in os.environ.items()
-    if not key.startswith(("DVC_", "GIT_", "MLFLOW_", "OMP_", "PYTHON", "VAEBENCH_"))
+    key: value for key, value in os.environ.items() if not key.startswith((*FOREIGN, "OMP_", "PYTHON"))
 } | {
     "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-    "GIT_CONFIG_GLOBAL": os.devnull,
+    **NO_SETTINGS,
 }
 
 

@@ -130,10 +130,9 @@ def files(arrays: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch) -> dict[st
 
 @pytest.fixture
 def use_mirrors(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Make these torchvision's mirrors, with none set by the user."""
+    """Make these torchvision's mirrors."""
 
     def use(*mirrors: Mirror) -> None:
-        monkeypatch.delenv(download.MIRROR_SETTING, raising=False)
         monkeypatch.setattr(MNIST, "mirrors", [mirror.url for mirror in mirrors])
 
     return use
@@ -148,16 +147,6 @@ def folder(tmp_path: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPa
         (folder / name).write_bytes(body)
     monkeypatch.setenv(download.MIRROR_SETTING, str(folder))
     return folder
-
-
-@pytest.fixture(scope="session")
-def real_mirror() -> str:
-    """Where the published files are at hand: the user's mirror, or a folder beside the repository."""
-    beside = ROOT.parent / "shared" / "mnist"
-    mirror = os.environ.get(download.MIRROR_SETTING) or (str(beside) if beside.is_dir() else "")
-    if not mirror:
-        pytest.skip(f"the published MNIST files are not at hand: {download.MIRROR_SETTING} is not set")
-    return mirror
 
 
 def idx_gz(array: Tensor) -> bytes:

@@ -75,6 +75,14 @@ def test_stage_has_its_script(stage: str) -> None:
     assert (ROOT / "stages" / f"{stage}.py").is_file()
 
 
+@pytest.mark.parametrize("stage", PIPELINE)
+def test_any_shell_runs_the_command(stage: str) -> None:
+    """DVC leaves it to the user's, which may be csh: plain words, and the first is a program."""
+    words = re.sub(r"\$\{[\w.]+\}", "5", PIPELINE[stage]["cmd"]).split(" ")
+    assert words[0] == "env"
+    assert all(re.fullmatch(r"[\w./=-]+", word) for word in words)
+
+
 def test_every_script_is_a_stage() -> None:
     assert {path.stem for path in (ROOT / "stages").glob("*.py")} == set(PIPELINE)
 

@@ -35,7 +35,7 @@ def root(template: Path, tmp_path: Path) -> Path:
     python = root / ".venv/bin/python"
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
-    (root / ".venv/ready").touch()
+    (root / ".venv/ready").write_text(f"{root.resolve()}\n")
     return root
 
 
@@ -43,6 +43,19 @@ def make(root: Path, *arguments: str, failing: str = "") -> tuple[int, list[str]
     """Return the exit code and what was noted."""
     done = run(root, "make", *arguments, FAILING=failing, MAKEFLAGS="")
     return done.returncode, (root / "log").read_text().splitlines()
+
+
+def test_every_line_goes_through_a_shell_that_takes_it(root: Path) -> None:
+    """make runs a simple line itself, and on macOS finds programs by the PATH that make was started with."""
+    (root / "probe.mk").write_text("include Makefile\nprobe: ; no-such-program\nshell: ; printenv SHELL\n")
+    done = run(root, "make", "--file", "probe.mk", "probe", MAKEFLAGS="")
+    assert done.returncode == 2
+    assert not done.stdout.splitlines()[1].startswith("make: no-such-program: "), "make itself looked for it"
+    # DVC runs stages with the user's, which of a system's user takes no command.
+    done = run(
+        root, "make", "--silent", "--file", "probe.mk", "shell", MAKEFLAGS="", SHELL="/usr/sbin/nologin"
+    )
+    assert Path(done.stdout.strip()).resolve() == Path("/bin/sh").resolve()
 
 
 def most_at_once(log: list[str]) -> int:

@@ -1,6 +1,5 @@
 """Where a number comes from: a real repository, and runs that match or do not."""
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -15,7 +14,6 @@ FILE = Path("metrics/d5.json")
 @pytest.fixture
 def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     FILE.parent.mkdir()
     FILE.write_text("{}")
     git("init", "-q")

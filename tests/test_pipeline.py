@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-import os
 import re
 import shlex
 import shutil
@@ -24,7 +23,6 @@ from projects import (
     EVALUATIONS,
     REPRODUCTIONS,
     RESULTS,
-    ROOT,
     STAGES,
     TRAININGS,
     clone,
@@ -578,24 +576,14 @@ def test_output_folder_that_cannot_be_written_is_named(prepared: Path) -> None:
 # Real digits.
 
 
-@pytest.fixture
-def mirror() -> str:
-    """A place that has the real MNIST."""
-    beside = ROOT.parent / "shared/mnist"
-    setting = os.environ.get("VAEBENCH_MNIST_MIRROR") or (str(beside) if beside.is_dir() else "")
-    if not setting:
-        pytest.skip("the real MNIST is not at hand: VAEBENCH_MNIST_MIRROR names no mirror of it")
-    return setting
-
-
-def test_real_digits_are_learnt(template: Path, tmp_path: Path, mirror: str, workers: "Workers") -> None:
+def test_real_digits_are_learnt(template: Path, tmp_path: Path, real_mirror: str, workers: "Workers") -> None:
     from vaebench.data import load_dataset
     from vaebench.training import train_vae
     from vaebench.vae import build_vae
 
     root = clone(template, tmp_path / "mnist")
     set_parameters(root, {"data": {"dataset": "mnist"}})
-    done = run(root, "python", "stages/download.py", VAEBENCH_MNIST_MIRROR=mirror)
+    done = run(root, "python", "stages/download.py", VAEBENCH_MNIST_MIRROR=real_mirror)
     assert done.returncode == 0
     dataset = load_dataset(root / "data/dataset.safetensors")
     assert (dataset.name, len(dataset.train), len(dataset.test)) == ("mnist", 60_000, 10_000)

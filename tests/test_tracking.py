@@ -27,10 +27,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 # MLflow 3.17 uses a loader strategy that SQLAlchemy 2.1 deprecates.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),
-    pytest.mark.usefixtures("clean_environment"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 
 SOURCES = Path(__file__).parents[1] / "src"
 

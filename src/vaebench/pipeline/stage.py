@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import typer
 
+from vaebench.pipeline.origin import git
 from vaebench.pipeline.paths import RESULT_FOLDERS
 
 
@@ -23,6 +24,7 @@ def run_stage(main: Callable[..., None]) -> NoReturn:
     @app.command()
     @wraps(main)
     def stage(**options: object) -> None:
+        require_history()
         require_writable(RESULT_FOLDERS)
         main(**options)
 
@@ -70,6 +72,25 @@ def require_writable(folders: Iterable[Path]) -> None:
         standing = next(path for path in (folder, *folder.parents) if path.exists())
         if not (standing.is_dir() and os.access(standing, os.W_OK)):
             raise StageError(f"{standing}: must be a folder that can be written; results go to {folder}")
+
+
+def require_history() -> None:
+    """Check, before any work, that DVC can keep the experiment that this is part of.
+
+    `--temp` and the queue run it in a folder of its own, from which DVC brings nothing back to a shallow
+    clone, without a word.
+
+    Raises:
+        StageError: the repository that the experiment was started in is such a clone.
+    """
+    root = os.environ.get("DVC_ROOT")
+    if root is None or Path(root, ".dvc/tmp").resolve() not in Path.cwd().parents:
+        return
+    if git("-C", root, "rev-parse", "--is-shallow-repository").strip() == "true":
+        raise StageError(
+            f"{root}: a shallow clone, where DVC loses an experiment of `--temp` or the queue;"
+            " fetch the rest: git fetch --unshallow"
+        )
 
 
 def say(message: str) -> None:
