@@ -47,7 +47,7 @@ ifneq ($(filter-out 1,$(JOBS)),)
 		NF == 3 {print ".PHONY: " $$2 "\n" $$2 ": ; dvc --wait-for-lock repro --single-item $$@"} \
 		NF == 5 {print $$4 ": " $$2}' .dvc/tmp/stages.dot > .dvc/tmp/stages.mk
 	@export OMP_NUM_THREADS=$$(python -c 'import os; print(max(1, os.cpu_count() // $(JOBS)))'); \
-	make --no-print-directory --jobs $(JOBS) --file .dvc/tmp/stages.mk $$(dvc stage list --name-only)
+	exec make --no-print-directory --jobs $(JOBS) --file .dvc/tmp/stages.mk $$(dvc stage list --name-only)
 endif
 	dvc repro
 

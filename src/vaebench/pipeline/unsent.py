@@ -85,6 +85,11 @@ def find_unsent(root: Path) -> list[Unsent]:
     ]
 
 
+def waits(root: Path, run_id: str) -> bool:
+    """Return whether records of a run wait in the repository `root`."""
+    return (root / FOLDER / run_id).is_dir()
+
+
 def _lock(folder: Path) -> FileLock:
     return FileLock(folder / "lock", timeout=0)
 
