@@ -220,7 +220,7 @@ def test_password_is_not_kept(repo: Path) -> None:
     store = replace(open_store(store_uri(repo), repo), uri="http://me:secret@127.0.0.1:5000")
     Outbox(repo, store, "a-run").close()
     [unsent] = find_unsent(repo)
-    assert (unsent.run_id, unsent.uri) == ("a-run", "http://127.0.0.1:5000")
+    assert (unsent.run_id, unsent.store()[0]) == ("a-run", "http://127.0.0.1:5000")
 
 
 def test_record_that_cannot_be_kept_does_not_stop_the_stage(

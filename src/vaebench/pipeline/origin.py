@@ -15,7 +15,7 @@ def origin() -> dict[str, str]:
 
 
 def why_no_commit() -> str:
-    """Return what Git says in place of the commit, on one line; where there is a remedy, it names that too."""
+    """Return what Git says in place of the commit, on one line; and the remedy, if it knows one."""
     done = _run_git("rev-parse", "HEAD")
     return " ".join(done.stderr.split()) if done else "it is not installed"
 
