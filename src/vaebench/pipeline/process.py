@@ -127,8 +127,8 @@ def is_dead(name: str) -> bool:
     try:
         process = psutil.Process(int(number))
         return abs(process.create_time() - float(started)) > CLOCK_SECONDS or not _lives(process)
-    except psutil.NoSuchProcess:
-        return True
+    except psutil.Error:  # it is gone, or it is another user's and hidden
+        return not psutil.pid_exists(int(number))
 
 
 def _lives(process: "Process") -> bool:
