@@ -1,14 +1,30 @@
 """`make repro`: DVC's own graph with several stages at a time; what runs a stage is stood in for."""
 
+import os
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from projects import CLASSIFIERS, DIMENSIONS, EVALUATIONS, REPRODUCTIONS, STAGES, TRAININGS, clone, run
+from projects import (
+    CLASSIFIERS,
+    DIMENSIONS,
+    ENVIRONMENT,
+    EVALUATIONS,
+    REPRODUCTIONS,
+    STAGES,
+    TRAININGS,
+    clone,
+    run,
+)
 
 REAL = Path(sys.executable).parent
+SECONDS = 60  # for what takes one on an idle machine
 
 # DVC tells the graph. In place of running a stage, it is noted when it begins and ends.
 STAND_IN = """\
@@ -18,6 +34,7 @@ for stage; do :; done
 echo "begin $stage" >> log
 sleep 0.1
 test "$stage" != "$FAILING" || exit 1
+test "$stage" != "$HANGING" || exec sleep 600
 echo "end $stage" >> log
 """
 
@@ -101,3 +118,30 @@ def test_stage_that_fails_stops_it(root: Path) -> None:
     began = {line.removeprefix("begin ") for line in log if line.startswith("begin")}
     ended = {line.removeprefix("end ") for line in log if line.startswith("end")}
     assert began - ended == {"train_vae@2"}  # what ran beside it was let finish
+
+
+def test_make_that_is_told_to_end_leaves_nothing_running(root: Path) -> None:
+    make = subprocess.Popen(
+        ["make", "repro", "JOBS=2"],
+        cwd=root,
+        env=ENVIRONMENT | {"HANGING": "download", "MAKEFLAGS": ""},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    alive = None
+    try:
+        end = time.monotonic() + SECONDS
+        while not (root / "log").exists():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        started = psutil.Process(make.pid).children(recursive=True)
+        assert started
+        make.terminate()
+        make.wait(SECONDS)
+        _, alive = psutil.wait_procs(started, SECONDS)
+    finally:
+        if alive != []:
+            os.killpg(make.pid, signal.SIGKILL)
+    assert alive == []
+    assert (root / "log").read_text() == "begin download\n"

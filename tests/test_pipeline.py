@@ -6,20 +6,24 @@ import math
 import re
 import shlex
 import shutil
+import signal
 import socket
+import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 import yaml
 
 from projects import (
     CLASSIFIERS,
     DIMENSIONS,
+    ENVIRONMENT,
     EVALUATIONS,
     REPRODUCTIONS,
     RESULTS,
@@ -571,6 +575,57 @@ def test_output_folder_that_cannot_be_written_is_named(prepared: Path) -> None:
     assert line.startswith("error: models: must be a folder")
     assert working_tree(prepared) == before
     assert (prepared / "models").read_text() == "mine"
+
+
+# Dvc, killed.
+
+
+@contextmanager
+def training(root: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A dvc whose stage is at work."""
+    with (root / "log").open("wb") as log:
+        dvc = subprocess.Popen(
+            ["dvc", "repro", "--single-item", "train_vae@2"],
+            cwd=root,
+            env=ENVIRONMENT | {"DVC_SITE_CACHE_DIR": str(root / ".dvc/tmp/site")},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        until(lambda: "epoch 2/" in (root / "log").read_text())
+        yield dvc
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(dvc.pid, signal.SIGKILL)
+        dvc.wait()
+
+
+def until(done: Callable[[], bool]) -> None:
+    end = time.monotonic() + 240
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_stage_ends_with_its_dvc_and_runs_again_in_the_same_execution(prepared: Path) -> None:
+    set_parameters(prepared, {"vae.fast": {"epochs": 10_000}})
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        with training(prepared) as dvc:
+            [stage] = psutil.Process(dvc.pid).children(recursive=True)
+            dvc.send_signal(number)
+            dvc.wait()
+            psutil.wait_procs([stage], timeout=120)
+            assert not stage.is_running()
+        said = (prepared / "log").read_text().splitlines()
+        assert said[-1] == "error: ended by SIGTERM, as the dvc that ran this stage is gone"
+    client = open_client(prepared)
+    [experiment] = client.search_experiments(filter_string="name = 'vaebench'")
+    parent, *stages = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
+    assert [run.info.run_name for run in stages] == ["train_vae@2"] * 2
+    assert {run.data.tags["mlflow.parentRunId"] for run in stages} == {parent.info.run_id}
+    assert [run.info.status for run in (parent, *stages)] == ["KILLED"] * 3
+    assert not list(prepared.glob("models/**/*.*"))
 
 
 # Real digits.

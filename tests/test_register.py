@@ -16,6 +16,7 @@ import torch
 from vaebench.pipeline import register
 from vaebench.pipeline.origin import git
 from vaebench.pipeline.stage import StageError
+from vaebench.pipeline.store import usable
 from vaebench.table import COLUMNS
 from vaebench.vae import build_vae, save_vae
 
@@ -150,6 +151,55 @@ def test_champion_changes_with_the_criterion_and_with_the_weights(trained: Path)
     for run in runs:
         assert run.info.status == "FINISHED"
         assert run.data.tags["mlflow.source.git.commit"] == first["git_commit"]
+
+
+def test_variables_that_are_set_for_other_work_are_left_to_it(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient  # while a test runs, so that it sends no telemetry
+
+    client = MlflowClient(f"sqlite:///{trained / 'mlflow.db'}")
+    other = client.create_experiment("other")
+    run = client.create_run(other, run_name="mine")
+    before = run.to_dictionary()
+    variables = {
+        "MLFLOW_RUN_ID": run.info.run_id,
+        "MLFLOW_EXPERIMENT_ID": other,
+        "MLFLOW_EXPERIMENT_NAME": "other",
+        "MLFLOW_RUN_CONTEXT": '{"theirs": "yes"}',
+        "MLFLOW_REGISTRY_URI": f"sqlite:///{trained / 'registry.db'}",
+        "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "true",
+        "MLFLOW_ACTIVE_MODEL_ID": "m-theirs",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    run_register()
+    assert client.get_run(run.info.run_id).to_dictionary() == before
+    assert [each.info.run_id for each in client.search_runs([other])] == [run.info.run_id]
+    assert list(client.search_logged_models([other])) == []
+    [experiment] = [each for each in client.search_experiments() if each.name == "vaebench"]
+    [own] = client.search_runs([experiment.experiment_id])
+    assert (own.info.run_name, own.info.status) == ("register", "FINISHED")
+    assert set(own.data.metrics) == {"fid"}
+    [model] = client.search_logged_models([experiment.experiment_id])
+    assert model.source_run_id == own.info.run_id
+    assert "theirs" not in own.data.tags | model.tags
+    assert not (trained / "registry.db").exists()
+
+
+def test_error_advises_nothing_about_a_variable_that_was_not_set(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+
+    def fail() -> None:
+        with usable("sqlite:///mlflow.db"):
+            os.environ["MLFLOW_TRACKING_URI"] = "sqlite:///mlflow.db"  # as `mlflow.set_tracking_uri` does
+            raise ConnectionError("no answer")
+
+    with pytest.raises(StageError) as caught:
+        fail()
+    assert "MLFLOW_TRACKING_URI" not in str(caught.value)
 
 
 def test_unknown_criterion_is_one_line(trained: Path) -> None:

@@ -205,6 +205,114 @@ def test_what_a_kill_cut_short_is_left_out(repo: Path, monkeypatch: pytest.Monke
     assert not folder.exists()
 
 
+def lose(root: Path, monkeypatch: pytest.MonkeyPatch, *stages: str) -> dict[str, str]:
+    """Run stages whose records all wait: a loss, a file and the end. Return the ids of their runs."""
+    with monkeypatch.context() as patch:
+        patch.setattr(tracking, "send", fail)
+        for stage in stages:
+            with track(stage, params={}) as run:
+                run.log_metrics({"loss": 1.0}, step=1)
+                run.log_artifact(Path("params.yaml"))
+    client = open_client(root)
+    experiment = client.get_experiment_by_name("vaebench")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    return {str(run.info.run_name): str(run.info.run_id) for run in runs if run.info.run_name in stages}
+
+
+def replay_in_vain() -> str:
+    with pytest.raises(StageError) as caught:
+        replay.main()
+    return str(caught.value)
+
+
+SET_ASIDE = (
+    "{} records are refused and set aside in mlflow.unsent/refused, with the reasons; "
+    "a folder that is moved back to mlflow.unsent is tried again"
+)
+
+
+def test_what_is_refused_is_set_aside_and_the_rest_is_sent(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ids = lose(repo, monkeypatch, "deleted", "damaged", "headless", "whole")
+    capfd.readouterr()
+    unsent = repo / "mlflow.unsent"
+    client = open_client(repo)
+    client.delete_run(ids["deleted"])
+    (unsent / ids["damaged"] / "000001.json").write_text('{"kind": "Met')
+    shutil.rmtree(unsent / ids["damaged"] / "000002")
+    store = (unsent / ids["headless"] / "store.json").read_text()
+    (unsent / ids["headless"] / "store.json").write_text("")
+    assert replay_in_vain() == SET_ASIDE.format(7)  # all of the first but its file, two, and three
+
+    said = capfd.readouterr().err.splitlines()
+    assert f"replayed run {ids['whole']}: 3 records" in said
+    assert f"replayed run {ids['damaged']}: 1 records" in said
+    for stage, counts in {"deleted": [2], "damaged": [1, 1], "headless": [3]}.items():
+        lines = [line for line in said if line.startswith(f"refused of run {ids[stage]}: ")]
+        assert [int(line.split()[4]) for line in lines] == counts
+    found = {name: client.get_run(run_id) for name, run_id in ids.items()}
+    assert (found["whole"].info.status, found["whole"].data.metrics) == ("FINISHED", {"loss": 1.0})
+    assert (found["damaged"].info.status, found["damaged"].data.metrics) == ("FINISHED", {})
+    assert found["headless"].info.status == "RUNNING"
+    assert [path.name for path in unsent.iterdir()] == ["refused"]
+    reasons = (unsent / "refused" / ids["deleted"] / "reasons.txt").read_text()
+    assert "000001.json: " in reasons
+    assert "must be in the 'active' state" in reasons
+
+    replay.main()  # which finds nothing
+    assert capfd.readouterr().err == "nothing to replay\n"
+    (unsent / "refused" / ids["headless"] / "store.json").write_text(store)
+    client.restore_run(ids["deleted"])
+    for stage in ("headless", "deleted"):
+        (unsent / "refused" / ids[stage]).rename(unsent / ids[stage])
+    replay.main()
+    for stage in ("headless", "deleted"):
+        run = client.get_run(ids[stage])
+        assert (run.info.status, run.data.metrics) == ("FINISHED", {"loss": 1.0})
+    [parent] = client.search_runs([run.info.experiment_id], "tags.`mlflow.source.name` = 'dvc.yaml'")
+    assert parent.info.status == "FINISHED"
+
+
+def test_execution_of_a_deleted_stage_ends(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with track("first", params={}):
+        pass
+    [run_id] = lose(repo, monkeypatch, "last").values()
+    client = open_client(repo)
+    parent_id = client.get_run(run_id).data.tags["mlflow.parentRunId"]
+    assert client.get_run(parent_id).info.status == "RUNNING"
+    client.delete_run(run_id)
+    replay_in_vain()
+    assert client.get_run(parent_id).info.status == "FINISHED"
+
+
+def test_store_that_fails_for_one_run_gets_the_records_of_the_others(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = lose(repo, monkeypatch, "first", "second")
+    before = kept(repo)
+
+    def send(store: Store, record: Record) -> None:
+        if record.run_id == ids["first"]:
+            raise ConnectionError("no answer")
+        records.send(store, record)
+
+    monkeypatch.setattr(replay, "send", send)
+    assert replay_in_vain().startswith(f"MLflow at sqlite:///{repo}/mlflow.db cannot be used (no answer); ")
+    left = {name: content for name, content in before.items() if ids["first"] in name}
+    assert kept(repo) == left
+
+
+def test_database_that_was_moved_away_is_not_made_anew(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lose(repo, monkeypatch, "train")
+    before = kept(repo)
+    (repo / "mlflow.db").rename(repo / "away.db")
+    assert "there is no such database" in replay_in_vain()
+    assert kept(repo) == before
+    assert not (repo / "mlflow.db").exists()
+
+
 def test_replay_goes_to_where_the_store_is_now(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(monkeypatch, fail)
     closed = later()
@@ -220,7 +328,7 @@ def test_password_is_not_kept(repo: Path) -> None:
     store = replace(open_store(store_uri(repo), repo), uri="http://me:secret@127.0.0.1:5000")
     Outbox(repo, store, "a-run").close()
     [unsent] = find_unsent(repo)
-    assert (unsent.run_id, unsent.uri) == ("a-run", "http://127.0.0.1:5000")
+    assert (unsent.run_id, unsent.store()[0]) == ("a-run", "http://127.0.0.1:5000")
 
 
 def test_record_that_cannot_be_kept_does_not_stop_the_stage(

@@ -1,12 +1,14 @@
 import json
 import os
+import platform
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +18,13 @@ import torch
 
 from vaebench.data import Dataset, Images, save_dataset
 from vaebench.download import make_digits
+from vaebench.pipeline import process
 from vaebench.pipeline.params import load_params
+from vaebench.pipeline.process import PROCESS_TAG, Terminated
 from vaebench.pipeline.stage import StageError
-from vaebench.pipeline.tracking import track
+from vaebench.pipeline.store import open_store, store_uri
+from vaebench.pipeline.tracking import StageRun, track
+from vaebench.pipeline.unsent import Outbox
 from vaebench.pipeline.views import TAG
 from vaebench.table import HEADLINE
 
@@ -208,12 +214,45 @@ def test_stages_share_their_execution_and_a_second_one_is_new(repo: Path) -> Non
     ]
 
 
-def test_changed_parameters_are_another_execution(repo: Path) -> None:
-    execute("prepare")
+def change_parameters(repo: Path, latent_dim: int) -> None:
     params = (repo / "params.yaml").read_text()
-    (repo / "params.yaml").write_text(params.replace("latent_dim: 5", "latent_dim: 7"))
+    (repo / "params.yaml").write_text(
+        re.sub(r"^latent_dim: \d+", f"latent_dim: {latent_dim}", params, flags=re.M)
+    )
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"DVC_EXP_NAME": "again", "DVC_EXP_BASELINE_REV": "abc"},  # dvc exp run --force --name again
+        {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"},
+    ],
+    ids=["git", "experiment", "checkout of somebody else"],
+)
+def test_changed_parameters_are_another_execution(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    execute("prepare")
+    change_parameters(repo, 7)
     execute("train")
+    execute("evaluate")
     assert [parent.data.params["latent_dim"] for parent in parents(repo)] == ["5", "7"]
+
+
+def test_missing_commit_is_said_once_with_its_remedy(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    execute("prepare")
+    assert capfd.readouterr().err == ""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    execute("prepare")
+    execute("train")
+    [line] = capfd.readouterr().err.splitlines()
+    assert line.startswith("warning: the record has no commit, as Git does not tell it (fatal: ")
+    assert re.search(rf"git config --global --add safe.directory '?{re.escape(str(repo))}'?\)$", line)
 
 
 def test_queued_experiment_has_its_own_parent(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +263,7 @@ def test_queued_experiment_has_its_own_parent(repo: Path, monkeypatch: pytest.Mo
     execute("evaluate")
     _, experiment = parents(repo)
     assert experiment.info.run_name == "wide-o'hara"
-    assert experiment.data.tags["vaebench.execution"] == "exp:abc:wide-o%27hara"
+    assert experiment.data.tags["vaebench.execution"].startswith("exp:abc:wide-o%27hara:")
     assert [run.data.tags.get("dvc.exp") for run in children(repo)] == [None, "wide-o'hara", "wide-o'hara"]
     assert [run.data.tags["mlflow.parentRunId"] for run in children(repo)][1:] == [experiment.info.run_id] * 2
 
@@ -264,7 +303,8 @@ def test_works_without_git(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "status"), [(StageError("no data"), "FAILED"), (KeyboardInterrupt(), "KILLED")]
+    ("error", "status"),
+    [(StageError("no data"), "FAILED"), (KeyboardInterrupt(), "KILLED"), (Terminated(15), "KILLED")],
 )
 def test_error_is_recorded_and_goes_on(repo: Path, error: BaseException, status: str) -> None:
     with pytest.raises(type(error)), track("train", params={}):
@@ -287,12 +327,82 @@ def test_parent_runs_while_any_stage_runs(repo: Path) -> None:
         assert statuses(parents(repo)) == ["RUNNING"]
 
 
-def test_what_a_kill_left_running_is_marked(repo: Path) -> None:
+HERE = platform.node()
+KILLED = f"{HERE} {os.getpid()} 1.00"  # the number of this process was another's before
+
+
+def leave(repo: Path, stage: str, process: str | None = KILLED) -> "AbstractContextManager[StageRun]":
+    """Start a stage; its run, and its execution if it is the first of it, are of that process."""
+    before = {run.info.run_id for run in read_runs(repo)} if (repo / "mlflow.db.lock").exists() else set()
+    record = track(stage, params={})
+    record.__enter__()
+    client = open_client(repo)
+    for run_id in {run.info.run_id for run in read_runs(repo)} - before:
+        if process:
+            client.set_tag(run_id, PROCESS_TAG, process)
+        else:
+            client.delete_tag(run_id, PROCESS_TAG)
+    return record  # to be kept: a generator that nobody holds is closed
+
+
+def test_what_a_kill_left_running_is_marked_by_the_next_stage_of_any_execution(repo: Path) -> None:
     execute("prepare")
-    left_over = track("train", params={})
-    left_over.__enter__()
-    with track("train", params={}):
+    left_over = leave(repo, "train")
+    change_parameters(repo, 7)
+    with track("prepare", params={}):
         assert statuses(children(repo)) == ["FINISHED", "KILLED", "RUNNING"]
+        assert statuses(parents(repo)) == ["KILLED", "RUNNING"]
+    assert statuses(parents(repo)) == ["KILLED", "FINISHED"]
+    change_parameters(repo, 5)
+    execute("train")  # in the execution that was killed
+    assert statuses(parents(repo)) == ["FINISHED", "FINISHED"]
+    del left_over
+
+
+def test_what_runs_beside_a_stage_is_left_alone(repo: Path) -> None:
+    alive = leave(repo, "train", process.identity())
+    change_parameters(repo, 7)
+    elsewhere = leave(repo, "train", f"not-{HERE} 1 1.00")
+    change_parameters(repo, 9)
+    unsent = leave(repo, "train")
+    [run] = [each for each in children(repo) if each.data.tags[PROCESS_TAG] == KILLED]
+    Outbox(repo, open_store(store_uri(repo), repo), run.info.run_id).close()  # its server went away
+    change_parameters(repo, 11)
+    execute("prepare")
+    assert statuses(parents(repo)) == ["RUNNING", "RUNNING", "RUNNING", "FINISHED"]
+    assert statuses(children(repo)) == ["RUNNING", "RUNNING", "RUNNING", "FINISHED"]
+    del alive, elsewhere, unsent
+
+
+def test_execution_that_was_killed_before_its_first_stage_is_marked(repo: Path) -> None:
+    left_over = leave(repo, "prepare")
+    [stage] = children(repo)
+    open_client(repo).delete_run(stage.info.run_id)
+    change_parameters(repo, 7)
+    execute("prepare")
+    assert statuses(parents(repo)) == ["KILLED", "FINISHED"]
+    del left_over
+
+
+def test_what_an_older_version_left_running_is_marked_by_the_same_stage(repo: Path) -> None:
+    execute("prepare")
+    left_over = leave(repo, "train", process=None)
+    execute("other")
+    assert statuses(children(repo)) == ["FINISHED", "RUNNING", "FINISHED"]
+    with track("train", params={}):
+        assert statuses(children(repo)) == ["FINISHED", "KILLED", "FINISHED", "RUNNING"]
+    assert statuses(parents(repo)) == ["FINISHED"]
+    del left_over
+
+
+def test_stage_that_ends_after_its_dvc_runs_again_in_the_same_execution(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(process, "orphaned", lambda: True)
+        execute("train")
+    assert statuses(children(repo)) == ["KILLED"]
+    execute("train")
     assert statuses(parents(repo)) == ["FINISHED"]
 
 

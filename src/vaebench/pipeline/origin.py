@@ -3,23 +3,35 @@
 import getpass
 import subprocess
 
+COMMIT_TAG = "mlflow.source.git.commit"
+
 
 def origin() -> dict[str, str]:
     """Return MLflow's tags for it; there is none of the commit where there is no commit."""
     tags = {"mlflow.user": _user(), "mlflow.source.type": "LOCAL"}
     if commit := git("rev-parse", "HEAD").strip():
-        tags["mlflow.source.git.commit"] = commit
+        tags[COMMIT_TAG] = commit
     return tags
+
+
+def why_no_commit() -> str:
+    """Return what Git says in place of the commit, on one line; and the remedy, if it knows one."""
+    done = _run_git("rev-parse", "HEAD")
+    return " ".join(done.stderr.split()) if done else "it is not installed"
 
 
 def git(*arguments: str) -> str:
     """Return what git prints, which is nothing without git, a repository or a commit."""
+    done = _run_git(*arguments)
+    return done.stdout if done and done.returncode == 0 else ""
+
+
+def _run_git(*arguments: str) -> "subprocess.CompletedProcess[str] | None":
     command = ["git", *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)  # noqa: S603
+        return subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)  # noqa: S603
     except OSError:
-        return ""
-    return done.stdout if done.returncode == 0 else ""
+        return None
 
 
 def _user() -> str:

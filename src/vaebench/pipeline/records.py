@@ -127,12 +127,20 @@ def _send_model(store: Store, record: Model) -> None:
 
 
 def _send_end(store: Store, record: End) -> None:
-    """End a run; when none is left running, its parent ends with the worst of its stages' last runs."""
     with store.lock:
         store.client.set_terminated(record.run_id, record.status, record.time)
-        children = store.search(PARENT_TAG, record.parent_id)
+        end_parent(store, record.parent_id)
+
+
+def end_parent(store: Store, run_id: str) -> None:
+    """End an execution with the worst of its stages' last runs, unless one of them is running."""
+    with store.lock:
+        children = store.search(PARENT_TAG, run_id)
         last = {run.data.tags.get(STAGE_TAG): run.info.status for run in reversed(children)}.values()
         if "RUNNING" not in last:
-            worst = next((bad for bad in ("FAILED", "KILLED") if bad in last), "FINISHED")
+            # One without stages was killed before its first.
+            worst = next(
+                (bad for bad in ("FAILED", "KILLED") if bad in last), "FINISHED" if children else "KILLED"
+            )
             ends = [run.info.end_time for run in children if run.info.end_time is not None]
-            store.client.set_terminated(record.parent_id, worst, max(ends))
+            store.client.set_terminated(run_id, worst, max(ends, default=None))

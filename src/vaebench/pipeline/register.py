@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vaebench.pipeline import paths
-from vaebench.pipeline.origin import origin
+from vaebench.pipeline.leftovers import end_left_overs
+from vaebench.pipeline.origin import COMMIT_TAG, origin
+from vaebench.pipeline.process import PROCESS_TAG, identity, outcome
 from vaebench.pipeline.records import dataset_read, send
 from vaebench.pipeline.stage import StageError, require_result, run_stage, say
 from vaebench.pipeline.store import Store, open_store, repository_root, store_uri, usable
@@ -68,6 +70,7 @@ def main(
     with usable(uri):
         store = open_store(uri, root)
         with store.lock:
+            end_left_overs(store, root)
             number = _find(store, tags)
             done = f"is registered already, as version {number}"
             if number is None:
@@ -91,12 +94,20 @@ def _register(
     import numpy as np
 
     mlflow.set_tracking_uri(store.uri)
-    run_tags = origin() | {"mlflow.source.name": "register", "mlflow.note.content": about}
-    with mlflow.start_run(experiment_id=store.experiment_id, run_name="register", tags=run_tags) as run:
-        mlflow.log_params({"criterion": tags["criterion"], "latent_dim": latent_dim})
+    run_tags = origin() | {
+        "mlflow.source.name": "register",
+        "mlflow.note.content": about,
+        PROCESS_TAG: identity(),
+    }
+    params = {"criterion": tags["criterion"], "latent_dim": latent_dim}
+    run_id = store.create_run("register", run_tags, params)
+    with (
+        outcome(lambda status: store.client.set_terminated(run_id, status)),
+        mlflow.start_run(run_id, log_system_metrics=False),
+    ):
         mlflow.log_metric(tags["criterion"], value)
         if paths.DATASET.is_file():
-            send(store, dataset_read(run.info.run_id, paths.DATASET))
+            send(store, dataset_read(run_id, paths.DATASET))
         model = mlflow.pyfunc.log_model(
             name=MODEL,
             loader_module="vaebench.pipeline.generator",
@@ -111,8 +122,8 @@ def _register(
     registered = store.client.create_model_version(
         MODEL,
         source=model.model_uri,
-        run_id=run.info.run_id,
-        tags=tags | {"git_commit": run_tags.get("mlflow.source.git.commit", "none")},
+        run_id=run_id,
+        tags=tags | {"git_commit": run_tags.get(COMMIT_TAG, "none")},
         description=about,
         model_id=model.model_id,
     )

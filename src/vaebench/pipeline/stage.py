@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from typing import NoReturn
@@ -11,6 +12,7 @@ import typer
 
 from vaebench.pipeline.origin import git
 from vaebench.pipeline.paths import RESULT_FOLDERS
+from vaebench.pipeline.process import Terminated, terminable
 
 
 class StageError(Exception):
@@ -18,7 +20,10 @@ class StageError(Exception):
 
 
 def run_stage(main: Callable[..., None]) -> NoReturn:
-    """Run `main` as a command line; bad input ends in one line on stderr and exit code 2."""
+    """Run `main` as a command line; bad input ends in one line on stderr and exit code 2.
+
+    SIGTERM, and the end of the dvc that runs this stage, end it in one line too, and in exit code 143.
+    """
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
     @app.command()
@@ -29,7 +34,12 @@ def run_stage(main: Callable[..., None]) -> NoReturn:
         main(**options)
 
     try:
-        sys.exit(app(standalone_mode=False) or 0)
+        with terminable():
+            sys.exit(app(standalone_mode=False) or 0)
+    except Terminated as end:
+        with suppress(OSError):  # the terminal may be gone
+            say(f"error: {end}")
+        sys.exit(end.exit_code)
     except StageError as error:
         _fail(str(error))
     except typer.TyperException as error:

@@ -40,6 +40,20 @@ ENVIRONMENT = {
 }
 
 
+# What a user has set for other work: none of it may reach runs of ours. A server's address and account may.
+FOREIGN = (
+    "MLFLOW_ACTIVE_MODEL_ID",
+    "MLFLOW_ENABLE_ASYNC_LOGGING",
+    "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING",
+    "MLFLOW_EXPERIMENT_ID",
+    "MLFLOW_EXPERIMENT_NAME",
+    "MLFLOW_REGISTRY_URI",
+    "MLFLOW_RUN_CONTEXT",
+    "MLFLOW_RUN_ID",
+    "_MLFLOW_ACTIVE_MODEL_ID",
+)
+
+
 @dataclass(frozen=True)
 class Store:
     """The experiment of this project in a server or a database."""
@@ -107,6 +121,8 @@ def prepare_mlflow() -> None:
     """Set MLflow up to be brief, silent and private."""
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
+    for key in FOREIGN:
+        os.environ.pop(key, None)
     import mlflow  # noqa: F401 - it sets up its loggers, which come after
 
     for chatty in ("mlflow", "alembic", "urllib3"):  # what fails comes back as an exception too
@@ -134,12 +150,13 @@ def usable(uri: str, remedy: str | None = None) -> Iterator[None]:
     """
     prepare_mlflow()
     known = failures()
+    told = os.environ.get("MLFLOW_TRACKING_URI")  # which MLflow itself may set in the block
     try:
         yield
     except known as error:
         usual = (
             "start the server, or unset MLFLOW_TRACKING_URI to log to the local store"
-            if os.environ.get("MLFLOW_TRACKING_URI")
+            if told
             else "make it writable, or move it away to start a new one"
         )
         reason = one_line(f"MLflow at {uri} cannot be used ({error})")

@@ -5,6 +5,7 @@ separate processes that may start together, so they find their parent by a tag, 
 """
 
 import hashlib
+import json
 import os
 import platform
 import sys
@@ -17,8 +18,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from vaebench.pipeline import paths
-from vaebench.pipeline.origin import git, origin
+from vaebench.pipeline.leftovers import end_left_overs
+from vaebench.pipeline.origin import COMMIT_TAG, git, origin, why_no_commit
 from vaebench.pipeline.params import load_params
+from vaebench.pipeline.process import PROCESS_TAG, identity, outcome
 from vaebench.pipeline.records import Artifact, DatasetRead, End, Metrics, Model, Record, dataset_read, send
 from vaebench.pipeline.stage import say
 from vaebench.pipeline.store import (
@@ -56,7 +59,7 @@ def track(
     params: StageParams,
     device: str = "cpu",
 ) -> Iterator["StageRun"]:
-    """Record the block as one run: finished, failed on an error, killed on Ctrl-C.
+    """Record the block as one run: finished, failed on an error, killed on Ctrl-C, SIGTERM or the end of dvc.
 
     Runs go to the server or database in `MLFLOW_TRACKING_URI`, else to `mlflow.db` and `mlartifacts/` in the
     repository, which for a queued experiment is the repository that it was queued in.
@@ -71,15 +74,8 @@ def track(
             the rest of the record is kept for `vaebench.pipeline.replay`.
     """
     run = _open_run(stage, params, device)
-    status = "FAILED"
-    try:
+    with outcome(run.close):
         yield run
-        status = "FINISHED"
-    except KeyboardInterrupt:
-        status = "KILLED"
-        raise
-    finally:
-        run.close(status)
 
 
 class StageRun:
@@ -177,6 +173,7 @@ class _Execution:
     key: str  # equal in all of them; safe to quote in a query
     name: str
     tags: dict[str, str]
+    params: dict[str, object]
 
 
 def _open_run(stage: str, params: StageParams, device: str) -> StageRun:
@@ -187,6 +184,7 @@ def _open_run(stage: str, params: StageParams, device: str) -> StageRun:
     with usable(uri):
         store = open_store(uri, root)
         with store.lock:
+            end_left_overs(store, root)
             parent_id = _open_parent(store, execution, stage)
             run_id = store.create_run(stage, tags | {PARENT_TAG: parent_id}, params)
     return StageRun(store, root, parent_id, run_id)
@@ -197,11 +195,12 @@ def _open_parent(store: Store, execution: _Execution, stage: str) -> str:
     for parent in store.search(EXECUTION_TAG, execution.key)[:1]:
         parent_id = str(parent.info.run_id)
         children = store.search(PARENT_TAG, parent_id)
-        earlier = [run.info for run in children if run.data.tags.get(STAGE_TAG) == stage]
-        for left_over in (run for run in earlier if run.status == "RUNNING"):  # its process was killed
-            store.client.set_terminated(left_over.run_id, "KILLED")
+        earlier = [run for run in children if run.data.tags.get(STAGE_TAG) == stage]
+        for run in earlier:
+            if run.info.status == "RUNNING" and PROCESS_TAG not in run.data.tags:  # by an older version
+                store.client.set_terminated(run.info.run_id, "KILLED")
         # An execution finishes a stage once: more than that is the next one.
-        if all(run.status != "FINISHED" for run in earlier):
+        if all(run.info.status != "FINISHED" for run in earlier):
             store.client.update_run(parent_id, status="RUNNING")
             return parent_id
     own = {
@@ -209,16 +208,28 @@ def _open_parent(store: Store, execution: _Execution, stage: str) -> str:
         "mlflow.source.name": "dvc.yaml",
         "mlflow.note.content": DESCRIPTION,
     }
-    return store.create_run(execution.name, execution.tags | own, _flat(load_params().model_dump()))
+    if COMMIT_TAG not in execution.tags:
+        say(f"warning: the record has no commit, as Git does not tell it ({why_no_commit()})")
+    return store.create_run(execution.name, execution.tags | own, execution.params)
 
 
 def _execution(root: Path) -> _Execution:
-    tags = origin()
-    commit = tags.get("mlflow.source.git.commit", "")
+    """Return the execution that this stage is part of.
+
+    It has the parameters of one file: they tell it apart even where Git tells nothing.
+    """
+    tags = origin() | {PROCESS_TAG: identity()}
+    params = _flat(load_params().model_dump())
+    values = json.dumps(params, sort_keys=True)
+    commit = tags.get(COMMIT_TAG, "")
     if name := os.environ.get("DVC_EXP_NAME"):
-        key = f"exp:{os.environ.get('DVC_EXP_BASELINE_REV', '')}:{quote(name)}"
-        return _Execution(key, name, tags | {"dvc.exp": name})
+        key = f"exp:{os.environ.get('DVC_EXP_BASELINE_REV', '')}:{quote(name)}:{_digest(values)}"
+        return _Execution(key, name, tags | {"dvc.exp": name}, params)
     changes = git("diff", "HEAD", "--no-ext-diff", "--", "dvc.yaml", "params.yaml", "src", "stages")
     place = f"{platform.node()}:{root}"  # a server may see the same code from two places
-    digest = hashlib.sha256("\0".join([place, commit, changes]).encode()).hexdigest()
-    return _Execution(f"repro:{digest[:16]}", f"repro {commit[:7]}".strip(), tags)
+    key = f"repro:{_digest(place, commit, changes, values)}"
+    return _Execution(key, f"repro {commit[:7]}".strip(), tags, params)
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]

@@ -2,11 +2,13 @@
 
 A run has a folder, named by its id: `store.json` says where its records belong, and each record is a numbered
 file, written whole or not at all, beside a copy of what it names. So whatever a kill leaves can be read.
+What is refused for good goes to `refused/`, in a folder of the same form, with `reasons.txt`.
 """
 
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,13 @@ from vaebench.pipeline.records import Artifact, DatasetRead, End, Metrics, Model
 from vaebench.pipeline.store import Store, public
 
 FOLDER = Path("mlflow.unsent")
+REFUSED = FOLDER / "refused"
 
 _KINDS = {kind.__name__: kind for kind in (Metrics, DatasetRead, Artifact, Model, End)}
+
+
+class UnreadableError(Exception):
+    """A record is damaged; the message says how."""
 
 
 class Outbox:
@@ -54,8 +61,6 @@ class Unsent:
     """What one run has left."""
 
     folder: Path
-    uri: str  # without its password
-    experiment_id: str
     lock: FileLock  # held by a process that still writes
 
     @property
@@ -63,11 +68,48 @@ class Unsent:
         """The run."""
         return self.folder.name
 
-    def records(self) -> Iterator[Record]:
-        """Yield the records in their order; each is deleted when the next one is asked for."""
-        for file in sorted(self.folder.glob("[0-9]*.json")):
-            yield _parse(json.loads(file.read_text(encoding="utf-8")), self.folder)
-            file.unlink()
+    def store(self) -> tuple[str, str]:
+        """Return the URI, without its password, and the experiment that the records are meant for.
+
+        Raises:
+            UnreadableError: nothing says so.
+        """
+        with _readable("store.json"):
+            content = json.loads((self.folder / "store.json").read_text(encoding="utf-8"))
+            return str(content["uri"]), str(content["experiment_id"])
+
+    def files(self) -> list[Path]:
+        """Return the files of the records in their order."""
+        return sorted(self.folder.glob("[0-9]*.json"))
+
+    def read(self, file: Path) -> Record:
+        """Return the record in one of them.
+
+        Raises:
+            UnreadableError: there is none, or what it names is gone.
+        """
+        with _readable(file.name):
+            record = _parse(json.loads(file.read_text(encoding="utf-8")), self.folder)
+            if isinstance(record, Artifact | Model):
+                record.path.stat()
+        return record
+
+    def set_aside(self, file: Path, reason: str) -> None:
+        """Move a record, with what it names, to where no replay looks for it."""
+        aside = self._aside(f"{file.name}: {reason}")
+        if (self.folder / "store.json").is_file():
+            shutil.copyfile(self.folder / "store.json", aside / "store.json")
+        for moved in (file.with_suffix(""), file):  # the record last: until then it can be set aside again
+            if moved.exists():
+                _move(moved, aside)
+
+    def set_all_aside(self, reason: str) -> None:
+        """Move everything there."""
+        aside = self._aside(reason)
+        for file in self.folder.iterdir():
+            if file.name != "lock":
+                _move(file, aside)
+        self.delete()
 
     def delete(self) -> None:
         """Remove the folder, and the one that it is in if that is empty then."""
@@ -75,14 +117,43 @@ class Unsent:
         if not any(self.folder.parent.iterdir()):
             self.folder.parent.rmdir()
 
+    def _aside(self, reason: str) -> Path:
+        folder = self.folder.parent / REFUSED.name / self.run_id
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "reasons.txt").open("a", encoding="utf-8") as reasons:
+            reasons.write(f"{reason}\n")
+        return folder
+
 
 def find_unsent(root: Path) -> list[Unsent]:
     """Return what runs have left in the repository `root`, the earliest first."""
-    files = sorted((root / FOLDER).glob("*/store.json"), key=lambda file: file.stat().st_mtime)
-    return [
-        Unsent(file.parent, **json.loads(file.read_text(encoding="utf-8")), lock=_lock(file.parent))
-        for file in files
-    ]
+    folders = (folder for folder in (root / FOLDER).glob("*/") if waits(root, folder.name))
+    return [Unsent(folder, _lock(folder)) for folder in sorted(folders, key=_first_written)]
+
+
+def waits(root: Path, run_id: str) -> bool:
+    """Return whether records of a run wait in the repository `root`."""
+    return any((root / FOLDER / run_id).glob("*.json"))
+
+
+def _first_written(folder: Path) -> float:
+    return min(file.stat().st_mtime for file in folder.glob("*.json"))
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """Turn what a damaged file raises into one kind of error."""
+    try:
+        yield
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UnreadableError(f"{name} cannot be read: {error!r}") from error
+
+
+def _move(file: Path, folder: Path) -> None:
+    target = folder / file.name
+    if target.is_dir():
+        shutil.rmtree(target)
+    file.rename(target)
 
 
 def _lock(folder: Path) -> FileLock:
