@@ -5,8 +5,6 @@ MLflow is slow to import: everything here imports it where it is used.
 
 import logging
 import os
-import re
-import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from vaebench.pipeline.address import one_line
 from vaebench.pipeline.stage import StageError
 from vaebench.pipeline.views import view_tags
 
@@ -144,13 +143,3 @@ def usable(uri: str, remedy: str | None = None) -> Iterator[None]:
         )
         reason = one_line(f"MLflow at {uri} cannot be used ({error})")
         raise StageError(f"{reason}; {remedy or usual}") from error
-
-
-def public(uri: str) -> str:
-    """Return the text without the password that a URI in it may hold."""
-    return re.sub(r"//[^/@\s]*@", "//", uri)
-
-
-def one_line(message: str) -> str:
-    """Shorten to a line without a password."""
-    return textwrap.shorten(public(message), 500, placeholder=" ...")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from vaebench.pipeline import paths
+from vaebench.pipeline.address import one_line
 from vaebench.pipeline.origin import git, origin
 from vaebench.pipeline.params import load_params
 from vaebench.pipeline.records import Artifact, DatasetRead, End, Metrics, Model, Record, dataset_read, send
@@ -26,7 +27,6 @@ from vaebench.pipeline.store import (
     STAGE_TAG,
     Store,
     failures,
-    one_line,
     open_store,
     repository_root,
     store_uri,
@@ -218,7 +218,10 @@ def _execution(root: Path) -> _Execution:
     if name := os.environ.get("DVC_EXP_NAME"):
         key = f"exp:{os.environ.get('DVC_EXP_BASELINE_REV', '')}:{quote(name)}"
         return _Execution(key, name, tags | {"dvc.exp": name})
-    changes = git("diff", "HEAD", "--no-ext-diff", "--", "dvc.yaml", "params.yaml", "src", "stages")
     place = f"{platform.node()}:{root}"  # a server may see the same code from two places
-    digest = hashlib.sha256("\0".join([place, commit, changes]).encode()).hexdigest()
+    # What `git diff` prints depends on the user's settings.
+    tracked = git("ls-files", "-z", "--", "dvc.yaml", "params.yaml", "src", "stages").split("\0")
+    contents = [Path(name).read_bytes() for name in tracked if Path(name).is_file()]
+    parts = [place.encode(), commit.encode(), *contents]
+    digest = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
     return _Execution(f"repro:{digest[:16]}", f"repro {commit[:7]}".strip(), tags)

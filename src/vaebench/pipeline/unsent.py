@@ -13,9 +13,10 @@ from typing import Any
 
 from filelock import FileLock
 
+from vaebench.pipeline.address import bare
 from vaebench.pipeline.files import write_json, write_text
 from vaebench.pipeline.records import Artifact, DatasetRead, End, Metrics, Model, Record
-from vaebench.pipeline.store import Store, public
+from vaebench.pipeline.store import Store
 
 FOLDER = Path("mlflow.unsent")
 
@@ -32,7 +33,7 @@ class Outbox:
         self._lock.acquire()  # for as long as this process lives: there may be more to come
         self._count = 0
         write_json(
-            self._folder / "store.json", {"uri": public(store.uri), "experiment_id": store.experiment_id}
+            self._folder / "store.json", {"uri": bare(store.uri), "experiment_id": store.experiment_id}
         )
 
     def keep(self, record: Record) -> None:
