@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from vaebench.vae import VAE
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_cache() -> Iterator[None]:
+    """No test reads or writes the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VAEBENCH_CACHE", os.devnull)
+        yield
+
+
 @pytest.fixture(scope="session")
 def workers() -> "Workers":
     import torch

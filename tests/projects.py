@@ -38,6 +38,7 @@ ENVIRONMENT = {
 } | {
     "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     "GIT_CONFIG_GLOBAL": os.devnull,
+    "VAEBENCH_CACHE": os.devnull,  # and not the user's
 }
 
 

@@ -3,10 +3,12 @@
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from vaebench.page.origin import Run, trace, web_address
+from vaebench.page import origin
+from vaebench.page.origin import Run, recorded_runs, trace, web_address
 from vaebench.pipeline.origin import head
 
 RUN = Run("abc", "http://127.0.0.1:5000/#/experiments/1/runs/abc", "evaluate@5", {"fid": 1.5, "kid": 2.0})
@@ -193,3 +195,44 @@ def test_folder_without_git_has_no_commit(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     assert head() == trace("evaluate@5", FILE, {}, []).commit == ""
+
+
+def test_links_to_runs_hold_no_password(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = SimpleNamespace(run_id="abc", experiment_id="1")
+    recorded = SimpleNamespace(info=info, data=SimpleNamespace(tags={"dvc.stage": "render"}, metrics={}))
+    monkeypatch.setattr(origin, "finished_stages", lambda uri: [recorded])
+    for address in ("somebody:s3@cretpw@host:5000", "TOKEN@host:5000"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{address}/base/")
+        [run] = recorded_runs()
+        assert run.url == "http://host:5000/base/#/experiments/1/runs/abc"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    [run] = recorded_runs()
+    assert run.url == RUN.url
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "",
+        "http://somebody:s3@cretpw@127.0.0.1:1",
+        "http://somebody:s3@cretpw@[",
+        "http://somebody:s3/cretpw@127.0.0.1:1",
+        "postgresql://somebody:s3@cretpw@127.0.0.1:1/db",
+        "nonsense",
+        "nonsense://somebody:s3@cretpw@host",
+    ],
+)
+def test_store_that_cannot_be_read_costs_a_warning_and_the_links(
+    empty_repo: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], uri: str
+) -> None:
+    (empty_repo / "mlflow.db").write_text("no database")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    assert recorded_runs() == []
+    out, err = capfd.readouterr()
+    assert (out, err.count("\n")) == ("", 1), err
+    assert err.startswith("warning: MLflow at ")
+    assert err.endswith("; the page has no links to runs\n")
+    assert len(err) < 600
+    for part in ("s3", "cretpw", "somebody"):
+        assert part not in err
