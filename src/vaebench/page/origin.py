@@ -1,14 +1,15 @@
 """Where a committed number comes from: the commit that brought it, and the MLflow run that computed it."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from vaebench.pipeline.address import bare, one_line
 from vaebench.pipeline.history import finished_stages
 from vaebench.pipeline.origin import git
+from vaebench.pipeline.secrets import bare, one_line
 from vaebench.pipeline.stage import say
 from vaebench.pipeline.store import STAGE_TAG, repository_root, store_uri
 
@@ -80,11 +81,12 @@ def recorded_runs() -> list[Run]:
 
     A store that cannot be read costs a warning: a page without links to runs is better than none.
     """
-    uri = store_uri(repository_root())
     try:
+        uri = store_uri(repository_root())
         finished = finished_stages(uri)
     except Exception as error:  # whatever its server, database or driver raises
-        reason = one_line(f"MLflow at {uri} cannot be read ({error})")
+        place = os.environ.get("MLFLOW_TRACKING_URI") or "mlflow.db"
+        reason = one_line(f"MLflow at {place} cannot be read ({error})")
         say(f"warning: {reason}; the page has no links to runs")
         return []
     address = bare(uri).rstrip("/") if uri.startswith("http") else LOCAL_UI

@@ -10,8 +10,8 @@ from typing import NoReturn
 
 import typer
 
-from vaebench.pipeline.address import public
 from vaebench.pipeline.paths import RESULT_FOLDERS
+from vaebench.pipeline.secrets import public
 
 
 class StageError(Exception):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from vaebench.pipeline.address import one_line
+from vaebench.pipeline.secrets import one_line
 from vaebench.pipeline.stage import StageError
 from vaebench.pipeline.views import view_tags
 
@@ -35,7 +35,6 @@ ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
 
@@ -106,6 +105,7 @@ def prepare_mlflow() -> None:
     """Set MLflow up to be brief, silent and private."""
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # with the server's password
     import mlflow  # noqa: F401 - it sets up its loggers, which come after
 
     for chatty in ("mlflow", "alembic", "urllib3"):  # what fails comes back as an exception too

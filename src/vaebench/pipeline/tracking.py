@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from vaebench.pipeline import paths
-from vaebench.pipeline.address import one_line
 from vaebench.pipeline.origin import git, origin
 from vaebench.pipeline.params import load_params
 from vaebench.pipeline.records import Artifact, DatasetRead, End, Metrics, Model, Record, dataset_read, send
+from vaebench.pipeline.secrets import one_line
 from vaebench.pipeline.stage import say
 from vaebench.pipeline.store import (
     PARENT_TAG,

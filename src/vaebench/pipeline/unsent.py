@@ -13,9 +13,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from vaebench.pipeline.address import bare
 from vaebench.pipeline.files import write_json, write_text
 from vaebench.pipeline.records import Artifact, DatasetRead, End, Metrics, Model, Record
+from vaebench.pipeline.secrets import bare
 from vaebench.pipeline.store import Store
 
 FOLDER = Path("mlflow.unsent")

@@ -1,4 +1,4 @@
-"""How an address is shown: without the user and the password that it may hold."""
+"""What is shown of addresses: all but the user and the password that they may hold."""
 
 import os
 import re
@@ -62,7 +62,7 @@ def _user_infos(environment: Mapping[str, str]) -> Iterator[str]:
             authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
             if "@" in authority:
                 yield authority.rpartition("@")[0]
-            elif re.search(r":\D", authority):  # no port: a password with a `/`, which no library takes
+            elif re.search(r"^[^[]*:\D", authority):  # no port: a password with a `/`, which no library takes
                 yield rest.rpartition("@")[0]
 
 

@@ -1,6 +1,7 @@
 """Users and passwords of addresses are shown nowhere, in whatever form a library prints them."""
 
 import http.client
+import os
 from collections.abc import Callable
 from urllib.parse import urlsplit
 from urllib.request import urlopen
@@ -8,7 +9,8 @@ from urllib.request import urlopen
 import pytest
 import requests
 
-from vaebench.pipeline.address import bare, one_line, public
+from vaebench.pipeline.secrets import bare, one_line, public
+from vaebench.pipeline.store import prepare_mlflow
 
 SETTINGS = ("MLFLOW_TRACKING_URI", "VAEBENCH_MNIST_MIRROR", "MLFLOW_REGISTRY_URI", "https_proxy")
 
@@ -98,9 +100,17 @@ def test_user_or_password_that_is_a_common_word_leaves_other_words(monkeypatch: 
     assert public("host%3Apostgres%40") == "host%3A***%40"
 
 
-def test_address_without_user_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host:5000/me@home")
-    assert public("host 5000 me at http://host:5000/me@home") == "host 5000 me at http://host:5000/me@home"
+@pytest.mark.parametrize("host", ["host", "host:5000", "[::1]", "[::1]:5000"])
+def test_address_without_user_is_no_secret(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{host}/me@home")
+    text = f"{host} 5000 me /me at http://{host}/me@home"
+    assert public(text) == text
+
+
+def test_mlflow_prints_no_address_whatever_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "false")
+    prepare_mlflow()
+    assert os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] == "true"
 
 
 def test_long_message_is_a_line_and_no_secret_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
