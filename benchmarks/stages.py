@@ -7,7 +7,7 @@ from pathlib import Path
 from vaebench.pipeline.files import write_csv
 from vaebench.pipeline.history import finished_stages
 from vaebench.pipeline.stage import StageError, run_stage, say
-from vaebench.pipeline.store import PARENT_TAG, repository_root, store_uri
+from vaebench.pipeline.store import PARENT_TAG, repository_root, store_uri, usable
 
 
 def main() -> None:
@@ -18,7 +18,8 @@ def main() -> None:
     interpreter, imports, and opening the record.
     """
     uri = store_uri(repository_root())
-    finished = finished_stages(uri)[::-1]
+    with usable(uri):
+        finished = finished_stages(uri)[::-1]
     if not finished:
         raise StageError(f"{uri}: holds no stage that finished; `dvc repro` runs them")
     last = {run.info.run_name: run for run in finished}  # later ones replace earlier ones

@@ -32,7 +32,10 @@ COMMITTED = "metrics/report.csv"
 
 # What is set outside for other work. Git sets GIT_DIR for its hooks: a test would commit to the real branch.
 FOREIGN = ("DVC_", "GIT_", "MLFLOW_", "VAEBENCH_")
-NO_SETTINGS = {"GIT_CONFIG_GLOBAL": os.devnull}  # nobody's own name, hooks or line ends
+NO_SETTINGS = {
+    "GIT_CONFIG_GLOBAL": os.devnull,  # nobody's own name, hooks or line ends
+    "VAEBENCH_CACHE": os.devnull,  # nor what is kept of downloads
+}
 MNIST_MIRROR = os.environ.get("VAEBENCH_MNIST_MIRROR", "")
 
 # A shell that nothing was set in, with the `python` and the `dvc` of this virtual environment.

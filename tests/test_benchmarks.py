@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from vaebench.data import save_dataset
 from vaebench.download import make_digits
+from vaebench.pipeline.stage import StageError
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -53,3 +55,15 @@ def test_textbook_learns(folder: Path) -> None:
         optimizer = torch.optim.Adam(vae.parameters(), lr=1e-3)
         losses = [train_epoch(vae, optimizer, loader, torch.device("cpu")) for _ in range(3)]
     assert losses[-1] < 0.7 * losses[0]
+
+
+# MLflow 3.17 uses a loader strategy that SQLAlchemy 2.1 deprecates.
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+def test_times_of_a_record_that_cannot_be_read_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / "mlflow.db").write_text("no database")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StageError, match=r"mlflow\.db cannot be used \(.*not a database"):
+        runpy.run_path(str(ROOT / "benchmarks/stages.py"))["main"]()

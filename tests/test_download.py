@@ -1,5 +1,6 @@
 """The download: mirrors that fail in every way they can, files that are not the published ones, digits."""
 
+import base64
 import gzip
 import hashlib
 import os
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from urllib.parse import quote, unquote
 
 import pytest
 import torch
@@ -23,7 +25,7 @@ from torchvision.datasets import MNIST
 
 from vaebench import download
 from vaebench.data import load_dataset, save_dataset
-from vaebench.pipeline.stage import StageError
+from vaebench.pipeline.stage import StageError, run_stage
 
 ROOT = Path(__file__).resolve().parents[1]
 FIRST = "train-images-idx3-ubyte.gz"
@@ -36,6 +38,7 @@ class Answer:
     status: int = 200
     body: bytes = b""
     announced: int | None = None  # Content-Length, where it is not the body's
+    location: str = ""  # where it redirects to
     stall: float = 0.0  # seconds before anything is sent
 
 
@@ -47,9 +50,14 @@ class Mirror:
     files: dict[str, bytes]
     script: dict[str, list[Answer]] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
+    authorizations: list[str | None] = field(default_factory=list)
+    wants: str = ""  # the header of the user that it serves; empty: it serves all
 
-    def answer(self, name: str) -> Answer:
+    def answer(self, name: str, authorization: str | None) -> Answer:
         self.requests.append(name)
+        self.authorizations.append(authorization)
+        if self.wants and authorization != self.wants:
+            return Answer(401)
         if self.script.get(name):
             return self.script[name].pop(0)
         return Answer(body=self.files[name]) if name in self.files else Answer(404)
@@ -67,6 +75,7 @@ def only_loopback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    monkeypatch.setenv("VAEBENCH_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -76,13 +85,15 @@ def start_mirror() -> Iterator[StartMirror]:
     def start(files: dict[str, bytes]) -> Mirror:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                answer = mirror.answer(self.path.removeprefix("/mnist/"))
+                answer = mirror.answer(self.path.removeprefix("/mnist/"), self.headers.get("Authorization"))
                 if answer.stall:
                     time.sleep(answer.stall)
                 size = len(answer.body) if answer.announced is None else answer.announced
                 with suppress(ConnectionError):  # the client may hang up as soon as it knows enough
                     self.send_response(answer.status)
                     self.send_header("Content-Length", str(size))
+                    if answer.location:
+                        self.send_header("Location", answer.location)
                     self.end_headers()
                     self.wfile.write(answer.body)
 
@@ -300,7 +311,7 @@ def test_wrong_content_is_tried_again_then_left_for_the_next_mirror(
     assert expected in capsys.readouterr().err
 
 
-def test_wrong_content_is_never_on_disk(
+def test_wrong_content_is_never_on_disk_and_a_kill_leaves_nothing(
     start_mirror: StartMirror,
     use_mirrors: Callable[..., None],
     files: dict[str, bytes],
@@ -310,14 +321,15 @@ def test_wrong_content_is_never_on_disk(
     last = list(files)[-1]
     bad = start_mirror({**files, last: altered(files[last])})
     use_mirrors(bad)
-    kept: set[bytes] = set()
+    seen: set[bytes] = set()
 
     def look(pause: float) -> None:
-        kept.update(path.read_bytes() for path in (tmp_path / "scratch").rglob("*") if path.is_file())
+        assert not list((tmp_path / "scratch").iterdir())
+        seen.update(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
     monkeypatch.setattr(time, "sleep", look)
     assert last in failure(tmp_path)
-    assert kept == {body for name, body in files.items() if name != last}
+    assert seen == {body for name, body in files.items() if name != last}  # in the cache
 
 
 def test_silent_mirror_is_left(
@@ -377,6 +389,7 @@ def test_the_mirror_set_is_the_only_one(
     assert mine.requests == list(files)
 
     mine.files = {}
+    monkeypatch.setenv("VAEBENCH_CACHE", str(tmp_path / "empty"))
     assert f"{mine.url.rstrip('/')}{slash}: HTTP 404" in failure(tmp_path)
     assert not public.requests
 
@@ -461,6 +474,224 @@ def test_published_mnist(real_mirror: str, monkeypatch: pytest.MonkeyPatch) -> N
     assert torch.bincount(arrays["test_labels"]).tolist() == test
     # The mean pixel is MNIST's well-known 0.1307.
     assert arrays["train_images"].double().mean().item() / 255 == pytest.approx(0.1307, abs=5e-5)
+
+
+# A mirror that wants a user and a password.
+
+
+USER, PASSWORD = "some:body", "s3@cret/pw"
+AS_SET = f"{quote(USER, safe='')}:{quote(PASSWORD, safe='')}@"
+BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+
+
+def with_user(url: str, user_info: str = AS_SET) -> str:
+    return url.replace("http://", f"http://{user_info}")
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], folder: Path) -> str:
+    """Fetch in vain, as a stage does, and return all that it says."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["stages/download.py"])
+
+    def main() -> None:
+        download.fetch_mnist()
+
+    with pytest.raises(SystemExit) as caught:
+        run_stage(main)
+    out, err = capfd.readouterr()
+    assert (caught.value.code, out) == (2, "")
+    assert err.splitlines()[-1].startswith(f"error: MNIST: {FIRST} could not be had from http://127.0.0.1:")
+    for part in ("some", "body", "s3", "cret", "pw", BASIC):
+        assert part not in err.replace("a user and a password, percent-encoded: user:password@", "")
+    return err
+
+
+@pytest.mark.parametrize("user_info", [AS_SET, "somebody:s3@cr:et@", "TOKEN@"])
+def test_mirror_takes_user_and_password(
+    start_mirror: StartMirror,
+    files: dict[str, bytes],
+    arrays: dict[str, Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    user_info: str,
+) -> None:
+    mirror = start_mirror(files)
+    pair = unquote(user_info[:-1]) + ("" if ":" in user_info else ":")
+    mirror.wants = "Basic " + base64.b64encode(pair.encode()).decode()
+    monkeypatch.setenv(download.MIRROR_SETTING, with_user(mirror.url, user_info))
+    assert_same(download.fetch_mnist(), arrays)
+    assert mirror.requests == list(files)
+    lines = capfd.readouterr().err.splitlines()
+    assert lines == [f"MNIST: {name}, {len(files[name]):,} bytes from {mirror.url}" for name in files]
+
+
+@pytest.mark.parametrize(("user_info", "status"), [("", 401), ("some:body@", 401), (AS_SET, 403)])
+def test_refused_user_is_one_line_that_says_what_to_do(
+    start_mirror: StartMirror,
+    files: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    user_info: str,
+    status: int,
+) -> None:
+    mirror = start_mirror(files)
+    mirror.wants = BASIC
+    mirror.script[FIRST] = [Answer(403)] if status == 403 else []
+    monkeypatch.setenv(download.MIRROR_SETTING, with_user(mirror.url, user_info))
+    said = refusal(monkeypatch, capfd, tmp_path)
+    assert f"{mirror.url}: HTTP {status} " in said
+    assert "give it a user and a password, percent-encoded: user:password@ before the host; " in said
+    assert said.count("\n") == 1
+    assert mirror.requests == [FIRST]
+
+
+@pytest.mark.parametrize("password", ["s3/cret", "s3?cret", "s3#cret"])
+def test_password_that_must_be_encoded_is_not_shown(
+    start_mirror: StartMirror,
+    files: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    password: str,
+) -> None:
+    mirror = start_mirror(files)
+    monkeypatch.setenv(download.MIRROR_SETTING, with_user(mirror.url, f"somebody:{password}@"))
+    assert refusal(monkeypatch, capfd, tmp_path).count("\n") == 1
+    assert not mirror.requests
+
+
+def test_password_is_not_shown_while_a_mirror_is_tried_again(
+    start_mirror: StartMirror,
+    files: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    mirror = start_mirror(files)
+    mirror.script[FIRST] = [Answer(503)] * 3
+    monkeypatch.setenv(download.MIRROR_SETTING, with_user(mirror.url))
+    assert refusal(monkeypatch, capfd, tmp_path).count("; trying again\n") == 2
+
+
+def test_password_follows_a_redirect_to_its_own_host_alone(
+    start_mirror: StartMirror,
+    files: dict[str, bytes],
+    arrays: dict[str, Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own, other = start_mirror(files), start_mirror(files)
+    own.wants = BASIC
+    own.script = {name: [Answer(302, location=f"{own.url}{name}")] for name in files}
+    monkeypatch.setenv(download.MIRROR_SETTING, with_user(own.url))
+    assert_same(download.fetch_mnist(), arrays)
+    assert own.authorizations == [BASIC] * 8
+    assert own.requests == [name for name in files for _ in range(2)]
+
+    monkeypatch.setenv("VAEBENCH_CACHE", os.devnull)
+    own.script = {name: [Answer(302, location=f"{other.url}{name}")] for name in files}
+    assert_same(download.fetch_mnist(), arrays)
+    assert other.authorizations == [None] * 4
+
+
+# What was fetched is kept.
+
+
+def test_files_are_fetched_once(
+    start_mirror: StartMirror,
+    use_mirrors: Callable[..., None],
+    files: dict[str, bytes],
+    arrays: dict[str, Tensor],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mirror = start_mirror(files)
+    use_mirrors(mirror)
+    assert_same(download.fetch_mnist(), arrays)
+    cache = tmp_path / "cache/mnist"
+    assert {path.name: path.read_bytes() for path in cache.iterdir()} == files
+    capsys.readouterr()
+    monkeypatch.delattr(MNIST, "mirrors")
+    assert_same(download.fetch_mnist(), arrays)
+    assert mirror.requests == list(files)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [f"MNIST: {name}, {len(body):,} bytes from {cache}" for name, body in files.items()]
+
+
+@pytest.mark.parametrize("damage", ["altered", "cut off", "empty", "a folder", "missing"])
+def test_damaged_file_is_fetched_anew(
+    start_mirror: StartMirror,
+    use_mirrors: Callable[..., None],
+    files: dict[str, bytes],
+    arrays: dict[str, Tensor],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    damage: str,
+) -> None:
+    mirror = start_mirror(files)
+    use_mirrors(mirror)
+    download.fetch_mnist()
+    kept = tmp_path / "cache/mnist" / FIRST
+    body = kept.read_bytes()
+    kept.unlink()
+    if damage == "a folder":
+        kept.mkdir()
+    elif damage != "missing":
+        kept.write_bytes({"altered": altered(body), "cut off": body[:-1], "empty": b""}[damage])
+    capsys.readouterr()
+    assert_same(download.fetch_mnist(), arrays)
+    assert mirror.requests == [*files, FIRST]
+    said = capsys.readouterr().err
+    assert (f"MNIST: {kept}: " in said) == (damage != "missing")
+    assert (f"MNIST: {kept.parent}: cannot be written (Is a directory)" in said) == (damage == "a folder")
+    if damage != "a folder":
+        assert kept.read_bytes() == body
+
+
+def test_cache_that_cannot_be_written_costs_a_word(
+    start_mirror: StartMirror,
+    use_mirrors: Callable[..., None],
+    files: dict[str, bytes],
+    arrays: dict[str, Tensor],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mirror = start_mirror(files)
+    use_mirrors(mirror)
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("VAEBENCH_CACHE", str(tmp_path / "a file"))
+    assert_same(download.fetch_mnist(), arrays)
+    assert mirror.requests == list(files)
+    [word] = [line for line in capsys.readouterr().err.splitlines() if "bytes from" not in line]
+    assert word.startswith(f"MNIST: {tmp_path}/a file/mnist: cannot be written (")
+    assert word.endswith("; VAEBENCH_CACHE names another folder")
+
+
+def test_folder_is_read_in_place(folder: Path, files: dict[str, bytes], tmp_path: Path) -> None:
+    download.fetch_mnist()
+    assert not (tmp_path / "cache").exists()
+    assert not list((tmp_path / "scratch").iterdir())
+
+
+# The form of the files.
+
+
+@pytest.mark.parametrize("wrong", ["signed", "axes", "size", "too long", "too short", "head"])
+def test_array_of_another_form_is_refused(wrong: str) -> None:
+    images = torch.zeros(2, 28, 28, dtype=torch.uint8)
+    body = gzip.decompress(idx_gz(images))
+    content = {
+        "signed": body[:2] + b"\x09" + body[3:],
+        "axes": gzip.decompress(idx_gz(images.flatten(1))),
+        "size": gzip.decompress(idx_gz(images.transpose(0, 1).reshape(2, 14, 56))),
+        "too long": body + b"\0",
+        "too short": body[:-1],
+        "head": body[:6],
+    }[wrong]
+    with pytest.raises(StageError, match=rf"^MNIST: {FIRST}: no IDX file of 28x28 images$"):
+        download._read_idx(FIRST, gzip.compress(content))
 
 
 # The digits of scikit-learn.

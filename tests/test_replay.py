@@ -325,7 +325,7 @@ def test_replay_goes_to_where_the_store_is_now(repo: Path, monkeypatch: pytest.M
 
 
 def test_password_is_not_kept(repo: Path) -> None:
-    store = replace(open_store(store_uri(repo), repo), uri="http://me:secret@127.0.0.1:5000")
+    store = replace(open_store(store_uri(repo), repo), uri="http://me:s3@cret@127.0.0.1:5000")
     Outbox(repo, store, "a-run").close()
     [unsent] = find_unsent(repo)
     assert (unsent.run_id, unsent.store()[0]) == ("a-run", "http://127.0.0.1:5000")

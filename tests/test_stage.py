@@ -31,6 +31,14 @@ def main(latent_dim: LatentDimOption, mode: str = "good") -> None:
         raise StageError("models/vae/d5.safetensors: not found;\\n  run `dvc repro`\\n")
     if mode == "bug":
         raise ValueError("a bug")
+    if mode.startswith("tell "):
+        say(mode)
+        raise StageError(mode)
+    if mode.startswith("break "):
+        try:
+            raise OSError(mode)
+        except OSError as error:
+            raise ValueError(repr(mode)) from error
     if mode == "interrupt":
         raise KeyboardInterrupt
     if mode.startswith("write "):
@@ -131,6 +139,22 @@ def test_other_errors_keep_their_traceback(script: Path, mode: str, error: str) 
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback")
     assert done.stderr.splitlines()[-1].startswith(error)
+
+
+@pytest.mark.parametrize(("mode", "lines"), [("tell", 2), ("break", 20)])
+def test_password_is_in_no_message_and_in_no_traceback(
+    script: Path, monkeypatch: pytest.MonkeyPatch, mode: str, lines: int
+) -> None:
+    address = "http://somebody:s3@cretpw@host:5000/a"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    text = f"{mode} {address} of somebody: nonnumeric port: 's3@cretpw@host'"
+    done = run(script.parent, "stage.py", "--latent-dim", "5", "--mode", text)
+    assert done.returncode == (2 if mode == "tell" else 1)
+    shown = f"{mode} http://host:5000/a of ***: nonnumeric port: '***@host'"
+    assert done.stderr.count(shown) == 2
+    assert len(done.stderr.splitlines()) >= lines
+    for part in ("s3", "cretpw", "somebody"):
+        assert part not in done.stdout + done.stderr
 
 
 def test_interrupt_is_no_traceback(script: Path) -> None:

@@ -255,6 +255,23 @@ def test_missing_commit_is_said_once_with_its_remedy(
     assert re.search(rf"git config --global --add safe.directory '?{re.escape(str(repo))}'?\)$", line)
 
 
+def test_no_setting_of_git_changes_what_an_execution_is(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = (repo / "params.yaml").read_text()
+    (repo / "params.yaml").write_text(params.replace("latent_dim: 5", "latent_dim: 7"))
+    execute("prepare")
+    settings = repo / "gitconfig"
+    settings.write_text("[color]\nui = always\n[diff]\nnoprefix = true\ncontext = 1\nexternal = false\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    execute("train")
+    assert len(parents(repo)) == 1
+    settings.write_text('[diff "yaml"]\ntextconv = wc -l\n')
+    (repo / ".git/info").mkdir(exist_ok=True)
+    (repo / ".git/info/attributes").write_text("*.yaml diff=yaml\n")
+    (repo / "params.yaml").write_text(params.replace("latent_dim: 5", "latent_dim: 8"))
+    execute("evaluate")
+    assert [parent.data.params["latent_dim"] for parent in parents(repo)] == ["7", "8"]
+
+
 def test_queued_experiment_has_its_own_parent(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     execute("prepare")
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", "abc")

@@ -1,20 +1,27 @@
 """Where the digits come from: MNIST's mirrors, or the small set that scikit-learn carries."""
 
+import base64
+import gzip
 import hashlib
+import math
 import os
-import tempfile
 import time
-from http.client import HTTPException, InvalidURL
+from http.client import HTTPException, HTTPMessage, InvalidURL
 from pathlib import Path
+from typing import IO
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
-from urllib.request import url2pathname, urlopen
+from urllib.parse import unquote, urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener, url2pathname
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from vaebench.pipeline.cache import SETTING as CACHE_SETTING
+from vaebench.pipeline.cache import cache_folder
+from vaebench.pipeline.files import whole_file
 from vaebench.pipeline.stage import StageError, say
+from vaebench.pipeline.store import repository_root
 
 MIRROR_SETTING = "VAEBENCH_MNIST_MIRROR"
 TIMEOUT = 20.0  # seconds without an answer
@@ -54,29 +61,31 @@ class _NotHadError(Exception):
 def fetch_mnist() -> dict[str, Tensor]:
     """Fetch MNIST from torchvision's mirrors, or from the one that VAEBENCH_MNIST_MIRROR names.
 
+    What comes from a URL is kept in the user's cache, and taken from there the next time.
+
     Returns:
         The arrays that `vaebench.data.save_dataset` takes: 60,000 training and 10,000 test digits.
 
     Raises:
         StageError: a file cannot be had, or is not the published one; the message says what to do.
     """
-    from torchvision.datasets import MNIST
-
-    mirrors = _mirrors(MNIST.mirrors)
+    mirrors = _mirrors_set()
+    cache = None if any(isinstance(mirror, Path) for mirror in mirrors) else cache_folder() / "mnist"
+    writable = True  # until it proves not to be
     arrays: dict[str, Tensor] = {}
-    with tempfile.TemporaryDirectory(prefix="vaebench-mnist-") as root:
-        raw = Path(root, "MNIST", "raw")  # where torchvision looks for files before it downloads any
-        raw.mkdir(parents=True)
-        for name in MNIST_FILES:
-            content, mirror = _fetch(name, mirrors)
-            say(f"MNIST: {name}, {len(content):,} bytes from {mirror}")
-            (raw / name).write_bytes(content)
+    for name in MNIST_FILES:
+        content = cache and _kept(cache, name)
+        source: Mirror | None = cache
+        if not content:
             # The next file starts where this one was found: a dead mirror is waited for once, not four times.
-            mirrors = [mirror, *(other for other in mirrors if other != mirror)]
-        for split in ("train", "test"):
-            digits = MNIST(root, train=split == "train", download=True)
-            arrays[f"{split}_images"] = digits.data.contiguous()
-            arrays[f"{split}_labels"] = digits.targets.to(torch.uint8)
+            mirrors = mirrors or _public_mirrors()
+            content, source = _fetch(name, mirrors)
+            mirrors = [source, *(other for other in mirrors if other != source)]
+            if cache and writable:
+                writable = _keep(cache, name, content)
+        say(f"MNIST: {name}, {len(content):,} bytes from {source}")
+        split = "train" if name.startswith("train") else "test"
+        arrays[f"{split}_{'images' if 'images' in name else 'labels'}"] = _read_idx(name, content)
     return arrays
 
 
@@ -105,13 +114,19 @@ def make_digits() -> dict[str, Tensor]:
     }
 
 
-def _mirrors(public: list[str]) -> list[Mirror]:
-    """Return the mirrors to try, in order."""
+def _public_mirrors() -> list[Mirror]:
+    from torchvision.datasets import MNIST
+
+    return [*MNIST.mirrors]
+
+
+def _mirrors_set() -> list[Mirror]:
+    """Return the mirror that the user has set, if there is one."""
     setting = os.environ.get(MIRROR_SETTING, "")
     if not setting:
-        return [*public]
+        return []
     if "://" not in setting:
-        return [Path(setting).absolute()]
+        return [repository_root() / setting]  # and not in the copy of it that an experiment runs in
     try:
         url = urlsplit(setting)
         if url.scheme in ("http", "https") and url.hostname:
@@ -121,6 +136,28 @@ def _mirrors(public: list[str]) -> list[Mirror]:
     except ValueError:
         pass  # not a URL at all
     raise StageError(f"{MIRROR_SETTING} must be an http, https or file URL or a folder, got {setting!r}")
+
+
+def _kept(cache: Path, name: str) -> bytes | None:
+    """Return a file's verified content from the cache, if it is there."""
+    try:
+        return _attempt(cache, name)
+    except _NotHadError as error:
+        if not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            say(f"MNIST: {cache / name}: {error}; fetching it anew")
+        return None
+
+
+def _keep(cache: Path, name: str, content: bytes) -> bool:
+    """Put a file into the cache, and return whether that was possible."""
+    try:
+        with whole_file(cache / name) as temporary:
+            temporary.write_bytes(content)
+    except OSError as error:
+        reason = f"MNIST: {cache}: cannot be written ({error.strerror or error})"
+        say(f"{reason}, so the files are fetched again the next time; {CACHE_SETTING} names another folder")
+        return False
+    return True
 
 
 def _fetch(name: str, mirrors: list[Mirror]) -> tuple[bytes, Mirror]:
@@ -151,7 +188,11 @@ def _attempt(mirror: Mirror, name: str) -> bytes:
     except HTTPError as error:
         error.close()
         busy = error.code >= 500 or error.code in (408, 429)
-        raise _NotHadError(f"HTTP {error.code} {error.reason}", retry=busy) from error
+        refused = error.code in (401, 403) and mirror == os.environ.get(MIRROR_SETTING)
+        advice = ", give it a user and a password, percent-encoded: user:password@ before the host"
+        raise _NotHadError(
+            f"HTTP {error.code} {error.reason}{advice if refused else ''}", retry=busy
+        ) from error
     except URLError as error:
         raise _NotHadError(str(error.reason), retry=True) from error
     except (InvalidURL, ValueError) as error:  # the URL makes no request
@@ -167,7 +208,38 @@ def _attempt(mirror: Mirror, name: str) -> bytes:
 
 def _download(mirror: str, name: str, size: int) -> bytes:
     """Read at most one byte more than `size`: enough to tell that a file is too long."""
-    url = f"{mirror.rstrip('/')}/{name}"
-    with urlopen(url, timeout=TIMEOUT) as response:  # noqa: S310  `_mirrors` lets only http and https through
+    url = urlsplit(f"{mirror.rstrip('/')}/{name}")
+    user, _, host = url.netloc.rpartition("@")
+    request = Request(url._replace(netloc=host).geturl())  # noqa: S310  `_mirrors_set` lets only http and https through
+    if user:
+        pair = unquote(user if ":" in user else f"{user}:").encode()
+        request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(pair).decode()}")
+    with build_opener(_Redirects).open(request, timeout=TIMEOUT) as response:
         content: bytes = response.read(size + 1)
     return content
+
+
+class _Redirects(HTTPRedirectHandler):
+    """Follows redirects; a user and a password go to the host that they are meant for, and to no other."""
+
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
+        following = super().redirect_request(req, fp, code, msg, headers, newurl)
+        pair = req.unredirected_hdrs.get("Authorization")
+        if following and pair and urlsplit(newurl)[:2] == urlsplit(req.full_url)[:2]:
+            following.add_unredirected_header("Authorization", pair)
+        return following
+
+
+def _read_idx(name: str, content: bytes) -> Tensor:
+    """Return the array of a gzipped IDX file: (N, 28, 28) or, of labels, (N,); uint8."""
+    data = gzip.decompress(content)
+    axes = 3 if "idx3" in name else 1
+    start = 4 * (1 + axes)
+    shape = [int.from_bytes(data[at : at + 4], "big") for at in range(4, start, 4)]
+    # Two zeros, the type of unsigned bytes, and the number of axes; then their sizes, and the bytes.
+    of_bytes = data[:4] == bytes([0, 0, 8, axes]) and len(data) == start + math.prod(shape)
+    if not of_bytes or shape[1:] not in ([], [28, 28]):
+        raise StageError(f"MNIST: {name}: no IDX file of {'28x28 images' if axes == 3 else 'labels'}")
+    return torch.frombuffer(bytearray(data[start:]), dtype=torch.uint8).reshape(shape)

@@ -24,8 +24,9 @@ def main(
 
     from vaebench.page.build import Results, build
     from vaebench.page.explorer import Explored
-    from vaebench.page.origin import head, recorded_runs, trace
+    from vaebench.page.origin import recorded_runs, trace
     from vaebench.pictures import load_pictures
+    from vaebench.pipeline.origin import head
     from vaebench.vae import load_vae
 
     table = pd.read_csv(table_file)

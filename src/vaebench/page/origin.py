@@ -1,15 +1,20 @@
 """Where a committed number comes from: the commit that brought it, and the MLflow run that computed it."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from vaebench.pipeline.history import finished_stages
 from vaebench.pipeline.origin import git
+from vaebench.pipeline.secrets import bare, one_line
+from vaebench.pipeline.stage import say
 from vaebench.pipeline.store import STAGE_TAG, repository_root, store_uri
 
 LOCAL_UI = "http://127.0.0.1:5000"  # where `make ui` shows the local store
+_PATH_SIGNS = "/%~+@:!$&()*,;="  # that stand in an address as they are
 
 
 @dataclass(frozen=True)
@@ -55,10 +60,11 @@ def trace(stage: str, file: Path, numbers: Mapping[str, float], runs: list[Run])
         ),
         None,
     )
-    changed = git("status", "--porcelain", "--", str(file))
-    last = "" if changed else git("log", "-1", "--format=%H %cI", "--", str(file))
-    commit, _, date = last.strip().partition(" ")
-    web = web_address(git("remote", "get-url", "origin").strip())
+    committed = git("rev-parse", "--verify", f"HEAD:./{file.as_posix()}")
+    same = committed and committed == git("hash-object", "--", str(file))
+    last = git("rev-list", "-1", "--format=%H %cI", "HEAD", "--", str(file)) if same else ""
+    commit, _, date = last.strip().rpartition("\n")[2].partition(" ")
+    web = web_address(git("ls-remote", "--get-url").strip())
     return Origin(
         stage,
         file,
@@ -71,9 +77,19 @@ def trace(stage: str, file: Path, numbers: Mapping[str, float], runs: list[Run])
 
 
 def recorded_runs() -> list[Run]:
-    """Return the finished stages in the store of this repository, the newest first."""
-    uri = store_uri(repository_root())
-    address = uri.rstrip("/") if uri.startswith("http") else LOCAL_UI
+    """Return the finished stages in the store of this repository, the newest first.
+
+    A store that cannot be read costs a warning: a page without links to runs is better than none.
+    """
+    try:
+        uri = store_uri(repository_root())
+        finished = finished_stages(uri)
+    except Exception as error:  # whatever its server, database or driver raises
+        place = os.environ.get("MLFLOW_TRACKING_URI") or "mlflow.db"
+        reason = one_line(f"MLflow at {place} cannot be read ({error})")
+        say(f"warning: {reason}; the page has no links to runs")
+        return []
+    address = bare(uri).rstrip("/") if uri.startswith("http") else LOCAL_UI
     return [
         Run(
             run.info.run_id,
@@ -81,16 +97,23 @@ def recorded_runs() -> list[Run]:
             run.data.tags[STAGE_TAG],
             run.data.metrics,
         )
-        for run in finished_stages(uri)
+        for run in finished
     ]
 
 
-def head() -> str:
-    """Return the commit that is checked out, empty outside a repository."""
-    return git("rev-parse", "HEAD").strip()
-
-
 def web_address(remote: str) -> str:
-    """Return where a repository can be seen, of the address that it is cloned from; empty for a folder."""
-    found = re.fullmatch(r"(?:https://|ssh://git@|git@)([\w.-]+)[:/](.+?)(?:\.git)?/?", remote)
-    return f"https://{found[1]}/{found[2]}" if found else ""
+    """Return where a repository can be seen, of the address that it is cloned from; empty for a folder.
+
+    A user, a password and the port of SSH are none of the page's address; a port of HTTP is.
+    """
+    if "://" not in remote:
+        remote = re.sub(r"^([^/:]{2,}):(?!:)", r"ssh://\1/", remote)  # git@host:path; one letter is a drive
+    host = r"[\w.-]+|\[[0-9A-Fa-f:.]+\]"
+    form = rf"(https?|ssh|git)://(?:[^/]*@)?({host})(:\d+)?/+(\S+?)(?:\.git)?/*"
+    found = re.fullmatch(form, remote, re.IGNORECASE)
+    if found is None:
+        return ""
+    scheme, name, port, path = found.groups()
+    web = scheme.lower().startswith("http")
+    address = f"{scheme.lower()}://{name}{port or ''}" if web else f"https://{name}"
+    return f"{address}/{quote(path, safe=_PATH_SIGNS)}"

@@ -9,19 +9,27 @@ COMMIT_TAG = "mlflow.source.git.commit"
 def origin() -> dict[str, str]:
     """Return MLflow's tags for it; there is none of the commit where there is no commit."""
     tags = {"mlflow.user": _user(), "mlflow.source.type": "LOCAL"}
-    if commit := git("rev-parse", "HEAD").strip():
+    if commit := head():
         tags[COMMIT_TAG] = commit
     return tags
 
 
+def head() -> str:
+    """Return the commit that is checked out, 40 hex digits; empty outside a repository."""
+    return git("rev-parse", "--verify", "HEAD").strip()
+
+
 def why_no_commit() -> str:
     """Return what Git says in place of the commit, on one line; and the remedy, if it knows one."""
-    done = _run_git("rev-parse", "HEAD")
+    done = _run_git("rev-parse", "--verify", "HEAD")
     return " ".join(done.stderr.split()) if done else "it is not installed"
 
 
 def git(*arguments: str) -> str:
-    """Return what git prints, which is nothing without git, a repository or a commit."""
+    """Return what git prints, which is nothing without git, a repository or a commit.
+
+    Take commands that scripts are meant to use: users set the form of others, such as log, status and diff.
+    """
     done = _run_git(*arguments)
     return done.stdout if done and done.returncode == 0 else ""
 

@@ -8,8 +8,9 @@ from filelock import Timeout
 
 from vaebench.pipeline.leftovers import end_left_overs
 from vaebench.pipeline.records import End, end_parent, send
+from vaebench.pipeline.secrets import one_line
 from vaebench.pipeline.stage import StageError, run_stage, say
-from vaebench.pipeline.store import Store, failures, one_line, repository_root, store_lock, usable
+from vaebench.pipeline.store import Store, failures, repository_root, store_lock, usable
 from vaebench.pipeline.unsent import FOLDER, REFUSED, UnreadableError, Unsent, find_unsent
 
 # What MLflow says of a record that it will not take tomorrow either, of a run that was deleted for example.

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import wraps
@@ -13,6 +14,7 @@ import typer
 from vaebench.pipeline.origin import git
 from vaebench.pipeline.paths import RESULT_FOLDERS
 from vaebench.pipeline.process import Terminated, terminable
+from vaebench.pipeline.secrets import public
 
 
 class StageError(Exception):
@@ -46,8 +48,10 @@ def run_stage(main: Callable[..., None]) -> NoReturn:
         _fail(error.format_message())
     except OSError as error:
         if error.filename is None:
-            raise
+            _crash()
         _fail(f"{error.filename2 or error.filename}: {error.strerror}")
+    except Exception:
+        _crash()
 
 
 def require(path: Path, stage: str) -> Path:
@@ -104,10 +108,16 @@ def require_history() -> None:
 
 
 def say(message: str) -> None:
-    """Print one line of progress."""
-    print(message, file=sys.stderr, flush=True)
+    """Print one line of progress, without a password."""
+    print(public(message), file=sys.stderr, flush=True)
 
 
 def _fail(message: str) -> NoReturn:
-    say(f"error: {' '.join(message.split())}")
+    say(f"error: {' '.join(public(message).split())}")
     sys.exit(2)
+
+
+def _crash() -> NoReturn:
+    """End as Python does at an error that nobody foresaw; its text may hold an address with a password."""
+    say(traceback.format_exc().rstrip())
+    sys.exit(1)

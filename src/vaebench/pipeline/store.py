@@ -5,8 +5,6 @@ MLflow is slow to import: everything here imports it where it is used.
 
 import logging
 import os
-import re
-import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from vaebench.pipeline.secrets import one_line
 from vaebench.pipeline.stage import StageError
 from vaebench.pipeline.views import view_tags
 
@@ -36,7 +35,6 @@ ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
 
@@ -123,6 +121,7 @@ def prepare_mlflow() -> None:
         os.environ.setdefault(key, value)
     for key in FOREIGN:
         os.environ.pop(key, None)
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # with the server's password
     import mlflow  # noqa: F401 - it sets up its loggers, which come after
 
     for chatty in ("mlflow", "alembic", "urllib3"):  # what fails comes back as an exception too
@@ -161,13 +160,3 @@ def usable(uri: str, remedy: str | None = None) -> Iterator[None]:
         )
         reason = one_line(f"MLflow at {uri} cannot be used ({error})")
         raise StageError(f"{reason}; {remedy or usual}") from error
-
-
-def public(uri: str) -> str:
-    """Return the text without the password that a URI in it may hold."""
-    return re.sub(r"//[^/@\s]*@", "//", uri)
-
-
-def one_line(message: str) -> str:
-    """Shorten to a line without a password."""
-    return textwrap.shorten(public(message), 500, placeholder=" ...")

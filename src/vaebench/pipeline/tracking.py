@@ -23,13 +23,13 @@ from vaebench.pipeline.origin import COMMIT_TAG, git, origin, why_no_commit
 from vaebench.pipeline.params import load_params
 from vaebench.pipeline.process import PROCESS_TAG, identity, outcome
 from vaebench.pipeline.records import Artifact, DatasetRead, End, Metrics, Model, Record, dataset_read, send
+from vaebench.pipeline.secrets import one_line
 from vaebench.pipeline.stage import say
 from vaebench.pipeline.store import (
     PARENT_TAG,
     STAGE_TAG,
     Store,
     failures,
-    one_line,
     open_store,
     repository_root,
     store_uri,
@@ -223,13 +223,15 @@ def _execution(root: Path) -> _Execution:
     values = json.dumps(params, sort_keys=True)
     commit = tags.get(COMMIT_TAG, "")
     if name := os.environ.get("DVC_EXP_NAME"):
-        key = f"exp:{os.environ.get('DVC_EXP_BASELINE_REV', '')}:{quote(name)}:{_digest(values)}"
+        key = f"exp:{os.environ.get('DVC_EXP_BASELINE_REV', '')}:{quote(name)}:{_digest(values.encode())}"
         return _Execution(key, name, tags | {"dvc.exp": name}, params)
-    changes = git("diff", "HEAD", "--no-ext-diff", "--", "dvc.yaml", "params.yaml", "src", "stages")
     place = f"{platform.node()}:{root}"  # a server may see the same code from two places
-    key = f"repro:{_digest(place, commit, changes, values)}"
+    # What `git diff` prints depends on the user's settings.
+    tracked = git("ls-files", "-z", "--", "dvc.yaml", "params.yaml", "src", "stages").split("\0")
+    contents = [Path(name).read_bytes() for name in tracked if Path(name).is_file()]
+    key = f"repro:{_digest(*(text.encode() for text in (place, commit, values)), *contents)}"
     return _Execution(key, f"repro {commit[:7]}".strip(), tags, params)
 
 
-def _digest(*texts: str) -> str:
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+def _digest(*parts: bytes) -> str:
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]

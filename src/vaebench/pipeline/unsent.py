@@ -17,7 +17,8 @@ from filelock import FileLock
 
 from vaebench.pipeline.files import write_json, write_text
 from vaebench.pipeline.records import Artifact, DatasetRead, End, Metrics, Model, Record
-from vaebench.pipeline.store import Store, public
+from vaebench.pipeline.secrets import bare
+from vaebench.pipeline.store import Store
 
 FOLDER = Path("mlflow.unsent")
 REFUSED = FOLDER / "refused"
@@ -39,7 +40,7 @@ class Outbox:
         self._lock.acquire()  # for as long as this process lives: there may be more to come
         self._count = 0
         write_json(
-            self._folder / "store.json", {"uri": public(store.uri), "experiment_id": store.experiment_id}
+            self._folder / "store.json", {"uri": bare(store.uri), "experiment_id": store.experiment_id}
         )
 
     def keep(self, record: Record) -> None:
