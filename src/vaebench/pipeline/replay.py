@@ -4,9 +4,11 @@ import os
 
 from filelock import Timeout
 
+from vaebench.pipeline.address import checked, sqlite_file
+from vaebench.pipeline.locks import held
 from vaebench.pipeline.records import send
 from vaebench.pipeline.stage import run_stage, say
-from vaebench.pipeline.store import Store, repository_root, store_lock, usable
+from vaebench.pipeline.store import Store, open_client, repository_root, store_lock, store_uri, usable
 from vaebench.pipeline.unsent import FOLDER, Unsent, find_unsent
 
 
@@ -30,12 +32,15 @@ def main() -> None:
 
 def _replay(unsent: Unsent) -> int:
     """Send the records of a run, delete them, and return how many they were."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or unsent.uri
+    root = repository_root()
+    uri = store_uri(root) if os.environ.get("MLFLOW_TRACKING_URI") else checked(unsent.uri, root)
+    if (file := sqlite_file(uri)) and not file.is_file():  # the repository's own, before it was moved
+        uri = store_uri(root)
     remedy = f"start the server and replay again: {FOLDER} keeps what is left"
     with usable(uri, remedy):
-        from mlflow import MlflowClient
-
-        store = Store(uri, MlflowClient(uri), unsent.experiment_id, store_lock(repository_root()))
+        lock = store_lock(root)
+        with held(lock):
+            store = Store(uri, open_client(uri, root), unsent.experiment_id, lock)
         count = 0
         for record in unsent.records():
             send(store, record)

@@ -13,6 +13,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from vaebench.pipeline.address import portable
 from vaebench.pipeline.files import write_json, write_text
 from vaebench.pipeline.records import Artifact, DatasetRead, End, Metrics, Model, Record
 from vaebench.pipeline.store import Store, public
@@ -31,9 +32,8 @@ class Outbox:
         self._lock = _lock(self._folder)
         self._lock.acquire()  # for as long as this process lives: there may be more to come
         self._count = 0
-        write_json(
-            self._folder / "store.json", {"uri": public(store.uri), "experiment_id": store.experiment_id}
-        )
+        uri = public(portable(store.uri, root))
+        write_json(self._folder / "store.json", {"uri": uri, "experiment_id": store.experiment_id})
 
     def keep(self, record: Record) -> None:
         """Write a record, with a copy of the file or folder that it names."""
@@ -54,7 +54,7 @@ class Unsent:
     """What one run has left."""
 
     folder: Path
-    uri: str  # without its password
+    uri: str  # without its password; a relative file is in the repository
     experiment_id: str
     lock: FileLock  # held by a process that still writes
 
