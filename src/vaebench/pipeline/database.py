@@ -16,6 +16,8 @@ from vaebench.pipeline.address import sqlite_uri
 from vaebench.pipeline.relocate import relocate
 from vaebench.pipeline.stage import StageError, say
 
+ATTEMPT_SECONDS = 3  # between which Ctrl-C is heard
+
 
 def prepare(file: Path, root: Path, experiment: str) -> None:
     """Wait for the database until it can be written, check it, and find its artifacts if it was moved.
@@ -31,7 +33,7 @@ def prepare(file: Path, root: Path, experiment: str) -> None:
     if not file.exists():
         return
     try:
-        with closing(sqlite3.connect(file, timeout=locks.QUIET_SECONDS, isolation_level=None)) as connection:
+        with closing(sqlite3.connect(file, timeout=ATTEMPT_SECONDS, isolation_level=None)) as connection:
             _begin(connection, file)
             complete = _check_schema(connection, file)
             moved = (

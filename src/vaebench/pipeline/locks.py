@@ -1,7 +1,6 @@
 """Locks that processes of one repository wait for: with a word, and in the end with who holds them."""
 
 import os
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from filelock import FileLock, Timeout
 from vaebench.pipeline.stage import StageError, say
 
 LOCK_SECONDS = 120
-QUIET_SECONDS = 3  # before a word
+QUIET_SECONDS = 60  # before a word: a new database takes each of several stages many
 
 
 @contextmanager
@@ -23,11 +22,11 @@ def held(lock: FileLock) -> Iterator[None]:
     """
     file = Path(lock.lock_file)
     try:
-        lock.acquire(timeout=min(QUIET_SECONDS, lock.timeout))
+        lock.acquire(timeout=QUIET_SECONDS)
     except Timeout:
         say(waiting(file))
         try:
-            lock.acquire()
+            lock.acquire(timeout=LOCK_SECONDS - QUIET_SECONDS)
         except Timeout as error:
             raise StageError(gave_up(file)) from error
     try:
@@ -38,7 +37,7 @@ def held(lock: FileLock) -> Iterator[None]:
 
 def waiting(file: Path) -> str:
     """Return the word that is said."""
-    return f"{file} is locked{_by(file)}: waiting for up to {LOCK_SECONDS} s"
+    return f"{file} is locked{_by(file)}; waiting for it"
 
 
 def gave_up(file: Path) -> str:
@@ -54,7 +53,7 @@ def _by(file: Path) -> str:
     for process in psutil.process_iter():
         try:
             if process.pid != os.getpid() and path in [each.path for each in process.open_files()]:
-                found.append(f"{process.pid} ({shlex.join(process.cmdline())[:80]})")
+                found.append(f"{process.pid} ({process.name()})")  # its command line may hold a password
         except (psutil.Error, OSError):  # it has ended, or is another user's
             continue
-    return f" (it is open in process {', '.join(found)})" if found else ""
+    return f" (open in process {', '.join(found)})" if found else ""

@@ -31,6 +31,8 @@ EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 STAGE_TAG = "dvc.stage"
 PARENT_TAG = "mlflow.parentRunId"
 
+ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"  # MLflow's variable for where a database's artifacts go
+
 # MLflow waits 247 s for a server that is not there; with these, 5 s. What is already set stays.
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -117,7 +119,13 @@ def open_client(uri: str, root: Path) -> "MlflowClient":
     if file := sqlite_file(uri):
         file.parent.mkdir(parents=True, exist_ok=True)
         database.prepare(file, root, EXPERIMENT)
-    return MlflowClient(uri)
+    # MLflow's own experiment, in which nothing is recorded, gets a folder too: by default in the one that
+    # this process runs in, and its path goes into SQL as it is, quotes and all.
+    os.environ[ARTIFACT_ROOT] = (root / "mlruns").as_uri()
+    try:
+        return MlflowClient(uri)
+    finally:
+        del os.environ[ARTIFACT_ROOT]
 
 
 def find_experiment(client: "MlflowClient", uri: str) -> "Experiment | None":
