@@ -101,7 +101,7 @@ def test_port_that_is_no_number_is_one_line(
     with pytest.raises(SystemExit) as stopped:
         run_stage(ui.main)
     assert stopped.value.code == 2
-    assert capsys.readouterr().err.startswith(f"error: Invalid value for '--port': ")
+    assert capsys.readouterr().err.startswith("error: Invalid value for '--port': ")
     assert started == []
 
 
