@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from vaebench.pipeline.stage import StageError, say
+from vaebench.pipeline.store import repository_root
 
 MIRROR_SETTING = "VAEBENCH_MNIST_MIRROR"
 TIMEOUT = 20.0  # seconds without an answer
@@ -111,7 +112,7 @@ def _mirrors(public: list[str]) -> list[Mirror]:
     if not setting:
         return [*public]
     if "://" not in setting:
-        return [Path(setting).absolute()]
+        return [repository_root() / setting]  # an experiment may run in a clone elsewhere
     try:
         url = urlsplit(setting)
         if url.scheme in ("http", "https") and url.hostname:

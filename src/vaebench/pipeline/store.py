@@ -203,9 +203,9 @@ def _remedy(uri: str, error: Exception) -> str:
     if "out-of-date database schema" in str(error):
         return "copy the database, then upgrade it: mlflow db upgrade with its URI"
     if file := sqlite_file(uri):
-        return (
-            locks.gave_up(file) if "database is locked" in str(error) else "make it and its folder writable"
-        )
+        if "database is locked" in str(error):
+            return locks.gave_up(file)
+        return "make it and its folder writable"
     return "start the server, or unset MLFLOW_TRACKING_URI to log to the local store"
 
 
