@@ -45,14 +45,8 @@ repro: setup  ## Reproduce the benchmark on MNIST, two stages side by side (JOBS
 show: setup  ## List the experiments with their parameters and metrics
 	dvc exp show --no-pager --drop '^(src|stages|data|models)/|^metrics/(training|evaluation|classifier|reproduction|report|references|benchmark)'
 
-# Without the workflow's type, MLflow shows pages for language models.
-RUNS = http://127.0.0.1:$(PORT)/\#/experiments/1/runs?workflowType=machine_learning
 ui: setup  ## Browse the runs in MLflow, on this machine alone (PORT=5000)
-	@echo "The executions:      $(RUNS)&viewStateShareKey=benchmark"; \
-	echo "The training curves: $(RUNS)&viewStateShareKey=curves&compareRunsMode=CHART"
-	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --backend-store-uri sqlite:///mlflow.db \
-		--host 127.0.0.1 --port $(PORT) --workers 1 \
-		--allowed-hosts "localhost,localhost:*,127.0.0.1,127.0.0.1:*"
+	@PYTHONPATH=src python -m vaebench.pipeline.ui --port '$(PORT)'
 
 report: setup  ## Write report.html: the benchmark as one page, with its models to play with
 	python -m vaebench.page

@@ -3,6 +3,7 @@
 Needs Chromium, the models (`dvc pull`), and for MLflow a store with at least one execution (`dvc repro`).
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -17,13 +18,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vaebench.pipeline.stage import StageError, run_stage, say
+from vaebench.pipeline.store import EXPERIMENT
+from vaebench.pipeline.ui import runs_page
+from vaebench.pipeline.views import BENCHMARK
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 FOLDER = Path("docs")
 PORT = 5055
-RUNS = "#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=benchmark"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -40,14 +43,14 @@ def main(
         )
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as playwright, mlflow_ui() as address, plots_page(against) as plots:
+    with sync_playwright() as playwright, mlflow_ui() as executions, plots_page(against) as plots:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1280, "height": 860}, device_scale_factor=1.5)
         report(page)
         page.goto(plots.as_uri())
         page.wait_for_selector(".vega-embed svg, .vega-embed canvas")
         shoot(page, "plots")
-        page.goto(f"{address}/{RUNS}", wait_until="commit")
+        page.goto(executions, wait_until="commit")
         parent = page.locator("[role=gridcell]").filter(has=page.get_by_role("link", name="repro")).first
         parent.locator("button").first.click()
         page.get_by_role("link", name="aggregate").first.wait_for()
@@ -84,7 +87,7 @@ def plots_page(against: str) -> Iterator[Path]:
 
 @contextmanager
 def mlflow_ui() -> Iterator[str]:
-    """Run `make ui` for as long as the block runs, and yield its address."""
+    """Run `make ui` for as long as the block runs, and yield its link to the executions."""
     address = f"http://127.0.0.1:{PORT}"
     server = subprocess.Popen(  # noqa: S603
         ["make", "ui", f"PORT={PORT}"],  # noqa: S607
@@ -102,7 +105,10 @@ def mlflow_ui() -> Iterator[str]:
                 if time.monotonic() > end or server.poll() is not None:
                     raise StageError(f"MLflow's UI does not answer at {address}; try `make ui`") from error
                 time.sleep(1)
-        yield address
+        query = f"{address}/api/2.0/mlflow/experiments/get-by-name?experiment_name={EXPERIMENT}"
+        with urllib.request.urlopen(query, timeout=60) as answer:  # noqa: S310
+            number = json.load(answer)["experiment"]["experiment_id"]
+        yield runs_page(address, number, BENCHMARK)
     finally:
         os.killpg(server.pid, 15)
         server.wait()

@@ -421,6 +421,18 @@ def test_local_folder(
     assert_same(download.fetch_mnist(), arrays)
 
 
+def test_relative_folder_is_that_of_the_repository_for_an_experiment_in_a_clone(
+    folder: Path, arrays: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder.parent / ".dvc").mkdir()
+    clone = tmp_path / "clone"
+    (clone / ".dvc").mkdir(parents=True)
+    monkeypatch.chdir(clone)
+    monkeypatch.setenv("DVC_ROOT", str(folder.parent))
+    monkeypatch.setenv(download.MIRROR_SETTING, folder.name)
+    assert_same(download.fetch_mnist(), arrays)
+
+
 @pytest.mark.parametrize("name", ["train-labels-idx1-ubyte.gz", "t10k-labels-idx1-ubyte.gz"])
 def test_local_folder_lacks_a_file(folder: Path, tmp_path: Path, name: str) -> None:
     (folder / name).unlink()

@@ -70,6 +70,13 @@ def trained(repo: Path) -> Path:
     return repo
 
 
+def move(root: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Rename the repository."""
+    moved = root.rename(root.with_name(name))
+    monkeypatch.chdir(moved)
+    return moved
+
+
 def run_register(*options: str) -> str:
     """Register as a process of its own, and return what it says."""
     done = subprocess.run(
@@ -84,11 +91,12 @@ def run_register(*options: str) -> str:
     return done.stdout
 
 
-def predicted(root: Path) -> "NDArray[np.float32]":
+def predicted(root: Path, options: str = "") -> "NDArray[np.float32]":
     """What the lines with MLflow alone make, in a process that cannot import this package."""
     import numpy as np
 
-    code = f"{ALONE}{WITH_MLFLOW}numpy.save({str(root / 'images.npy')!r}, images)"
+    load = WITH_MLFLOW.replace('champion"', f'champion"{options}')
+    code = f"{ALONE}{load}numpy.save({str(root / 'images.npy')!r}, images)"
     command = [sys.executable, "-I", "-S", "-W", "ignore", "-c", code]
     subprocess.run(command, check=True)
     images: NDArray[np.float32] = np.load(root / "images.npy")
@@ -98,19 +106,31 @@ def predicted(root: Path) -> "NDArray[np.float32]":
 def test_champion_comes_back_with_mlflow_alone(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import numpy as np
 
-    assert run_register() == (
+    trained = move(trained, "feature%2Fx ?#'q", monkeypatch)
+    about = (
         "The VAE with 10 latent dimensions, the best of 2, 10, 30 by FID: 3.00 (2.90–3.10). "
         "Not beaten by it: 30.\n"
-        "It is registered, as version 1: models:/vaebench@champion\n"
     )
-    images = torch.from_numpy(predicted(trained))
+    assert run_register() == f"{about}It is registered, as version 1: models:/vaebench@champion\n"
+    (trained.parent / "loaded").mkdir()  # MLflow itself unquotes the path of a model that it need not copy
+    images = torch.from_numpy(predicted(trained, f", dst_path={str(trained.parent / 'loaded')!r}"))
     assert (images.shape, images.dtype) == (torch.Size([64, 1, 28, 28]), torch.float32)
 
     latents = torch.from_numpy(np.random.default_rng(0).standard_normal((64, 10), dtype="float32"))
-    monkeypatch.setattr(torch, "randn", lambda *shape: latents if shape == latents.shape else None)
-    found: dict[str, torch.Tensor] = {}
-    exec(WITH_VAEBENCH, found)
+    with monkeypatch.context() as patches:
+        patches.setattr(torch, "randn", lambda *shape: latents if shape == latents.shape else None)
+        found: dict[str, torch.Tensor] = {}
+        exec(WITH_VAEBENCH, found)
     assert torch.equal(images, found["images"])
+
+    moved = move(trained, "moved", monkeypatch)
+    assert run_register() == (
+        f"{moved}/mlflow.db: this repository was at {trained}; "
+        "the artifacts of its runs are looked for here now\n"
+        f"{about}It is registered already, as version 1: models:/vaebench@champion\n"
+    )
+    assert torch.equal(torch.from_numpy(predicted(moved)), images)
+    assert not trained.exists()
 
 
 def test_champion_changes_with_the_criterion_and_with_the_weights(trained: Path) -> None:

@@ -1,5 +1,6 @@
 """What a stage could not send is kept, and a replay brings it in once."""
 
+import json
 import math
 import shutil
 import time
@@ -322,6 +323,27 @@ def test_replay_goes_to_where_the_store_is_now(repo: Path, monkeypatch: pytest.M
     replay.main()
     moved.rename(repo / "mlflow.db")
     assert_complete(repo, closed)
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///mlflow.db", "sqlite:///{repo}/mlflow.db"])
+def test_record_of_a_repository_that_was_moved_arrives_where_it_is_now(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    train(monkeypatch, fail)
+    closed = later()
+    [place] = (repo / "mlflow.unsent").glob("*/store.json")
+    content = json.loads(place.read_text())
+    assert content["uri"] == "sqlite:///mlflow.db"
+    place.write_text(
+        json.dumps(content | {"uri": uri.format(repo=repo)})
+    )  # absolute, it is of an older version
+    moved = repo.with_name("moved to 100%")
+    repo.rename(moved)
+    monkeypatch.chdir(moved)
+    replay.main()
+    moved.rename(moved.with_name("plain"))
+    assert_complete(repo.with_name("plain"), closed)
+    assert not repo.exists()
 
 
 def test_password_is_not_kept(repo: Path) -> None:

@@ -298,6 +298,25 @@ def test_experiment_runs_in_a_clone_and_logs_to_the_main_repository(
     assert not (clone / "mlflow.db").exists()
 
 
+def test_relative_database_is_that_of_the_main_repository_for_an_experiment_in_a_clone(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (repo / "records").mkdir()
+    (repo / "mlflow.db").rename(repo / "records/rel.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///records/rel.db")
+    clone = tmp_path / "clone"
+    (clone / ".dvc").mkdir(parents=True)
+    shutil.copy(repo / "params.yaml", clone)
+    monkeypatch.chdir(clone)
+    monkeypatch.setenv("DVC_ROOT", str(repo))
+    with track("prepare", params={}) as run:
+        run.log_artifact(Path("params.yaml"))
+    assert sorted(path.name for path in clone.iterdir()) == [".dvc", "params.yaml"]
+    assert len(list((repo / "mlartifacts").rglob("params.yaml"))) == 1
+    (repo / "records/rel.db").rename(repo / "mlflow.db")
+    assert len(children(repo)) == 1
+
+
 def test_root_without_a_repository_is_ignored(
     repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -472,7 +491,7 @@ def test_unreachable_server_stops_the_stage_before_it_starts(
 
 def test_local_store_that_cannot_be_opened_is_one_line(empty_repo: Path) -> None:
     (empty_repo / "mlflow.db.lock").mkdir()
-    with pytest.raises(StageError, match=r"mlflow\.db cannot be used .*make it writable, or move it away"):
+    with pytest.raises(StageError, match=r"mlflow\.db cannot be used .*; make it and its folder writable$"):
         execute("train")
 
 

@@ -1,9 +1,10 @@
 """What the MLflow store of this repository knows of stages that finished."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vaebench.pipeline.store import EXPERIMENT, PARENT_TAG, prepare_mlflow
+from vaebench.pipeline.address import sqlite_file
+from vaebench.pipeline.locks import held
+from vaebench.pipeline.store import PARENT_TAG, find_experiment, open_client, repository_root, store_lock
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -15,13 +16,12 @@ def finished_stages(uri: str) -> "list[Run]":
     Args:
         uri: of the store: see `vaebench.pipeline.store.store_uri`.
     """
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+    if (file := sqlite_file(uri)) and not file.is_file():
         return []
-    prepare_mlflow()
-    from mlflow import MlflowClient
-
-    client = MlflowClient(uri)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    root = repository_root()
+    with held(store_lock(root)):
+        client = open_client(uri, root)
+    experiment = find_experiment(client, uri)
     if experiment is None:
         return []
     runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])

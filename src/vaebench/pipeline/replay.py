@@ -6,11 +6,21 @@ from pathlib import Path
 
 from filelock import Timeout
 
+from vaebench.pipeline.address import SETTING, checked, sqlite_file
 from vaebench.pipeline.leftovers import end_left_overs
+from vaebench.pipeline.locks import held
 from vaebench.pipeline.records import End, end_parent, send
 from vaebench.pipeline.secrets import one_line
 from vaebench.pipeline.stage import StageError, run_stage, say
-from vaebench.pipeline.store import Store, failures, repository_root, store_lock, usable
+from vaebench.pipeline.store import (
+    Store,
+    failures,
+    open_client,
+    repository_root,
+    store_lock,
+    store_uri,
+    usable,
+)
 from vaebench.pipeline.unsent import FOLDER, REFUSED, UnreadableError, Unsent, find_unsent
 
 # What MLflow says of a record that it will not take tomorrow either, of a run that was deleted for example.
@@ -51,17 +61,20 @@ class _Replay:
         self.problems: list[str] = []
         self.refused = 0
         self._root = root
+        self._told = store_uri(root) if os.environ.get(SETTING) else None
         self._away: set[str] = set()  # stores that do not answer
 
     def send_all(self, unsent: Unsent) -> None:
         """Send the records of a run; set aside what is refused."""
         try:
             meant_for, experiment_id = unsent.store()
-        except UnreadableError as error:
+            uri = self._told or checked(meant_for, self._root)
+        except (UnreadableError, StageError) as error:
             self._say_refused(unsent, Counter({str(error): len(unsent.files())}))
             unsent.set_all_aside(str(error))
             return
-        uri = os.environ.get("MLFLOW_TRACKING_URI") or meant_for
+        if (file := sqlite_file(uri)) and not file.is_file():  # the repository's own, before it was moved
+            uri = store_uri(self._root)
         if uri in self._away:
             return
         refused = Counter[str]()
@@ -96,12 +109,11 @@ class _Replay:
 
 def _open(uri: str, experiment_id: str, root: Path) -> Store:
     """Open a store as it is: a new one, made where the database was moved away, would refuse everything."""
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+    if (file := sqlite_file(uri)) and not file.is_file():
         raise FileNotFoundError("there is no such database")
-
-    from mlflow import MlflowClient
-
-    return Store(uri, MlflowClient(uri), experiment_id, store_lock(root))
+    lock = store_lock(root)
+    with held(lock):
+        return Store(uri, open_client(uri, root), experiment_id, lock)
 
 
 def _send(store: Store, unsent: Unsent, file: Path) -> str | None:

@@ -5,6 +5,7 @@ MLflow is slow to import: everything here imports it where it is used.
 
 import logging
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,13 +14,15 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from vaebench.pipeline.secrets import one_line
+from vaebench.pipeline import database, locks
+from vaebench.pipeline.address import WANTED, artifact_location, checked, sqlite_file, sqlite_uri
+from vaebench.pipeline.secrets import one_line, public
 from vaebench.pipeline.stage import StageError
 from vaebench.pipeline.views import view_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
 
 EXPERIMENT = "vaebench"
 # The kind by which MLflow tells training apart from language models.
@@ -27,7 +30,7 @@ EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 STAGE_TAG = "dvc.stage"
 PARENT_TAG = "mlflow.parentRunId"
 
-LOCK_SECONDS = 120
+ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"  # MLflow's variable for where a database's artifacts go
 
 # MLflow waits 247 s for a server that is not there; with these, 5 s. What is already set stays.
 ENVIRONMENT = {
@@ -88,31 +91,76 @@ def repository_root() -> Path:
 
 
 def store_uri(root: Path) -> str:
-    """Return the server or database in `MLFLOW_TRACKING_URI`, else the one in the repository `root`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(root / 'mlflow.db').as_posix()}"
+    """Return the server or database in `MLFLOW_TRACKING_URI`, else the one in the repository `root`.
+
+    Raises:
+        StageError: the variable names no server and no database.
+    """
+    setting = os.environ.get("MLFLOW_TRACKING_URI")
+    return checked(setting, root) if setting else sqlite_uri(root / "mlflow.db")
 
 
 def store_lock(root: Path) -> FileLock:
     """Return the lock that the processes of this repository share."""
-    return FileLock(root / "mlflow.db.lock", timeout=LOCK_SECONDS)
+    return FileLock(root / "mlflow.db.lock", timeout=locks.LOCK_SECONDS)
 
 
 def open_store(uri: str, root: Path) -> Store:
     """Open the store, and make its experiment if there is none."""
-    prepare_mlflow()
-    from mlflow import MlflowClient
-
     lock, tags = store_lock(root), EXPERIMENT_TAGS | view_tags()
-    with lock:
-        client = MlflowClient(uri)
-        experiment = client.get_experiment_by_name(EXPERIMENT)
+    with locks.held(lock):
+        client = open_client(uri, root)
+        experiment = find_experiment(client, uri)
         if experiment is None:
-            # A server decides itself; a database would put artifacts in the folder that this process runs in.
-            location = (root / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
-            return Store(uri, client, client.create_experiment(EXPERIMENT, location, tags), lock)
+            number = client.create_experiment(EXPERIMENT, artifact_location(uri, root), tags)
+            return Store(uri, client, number, lock)
         for tag in sorted(tags.keys() - experiment.tags.keys()):  # which is older than the tag
             client.set_experiment_tag(experiment.experiment_id, tag, tags[tag])
         return Store(uri, client, experiment.experiment_id, lock)
+
+
+def open_client(uri: str, root: Path) -> "MlflowClient":
+    """Return a client of a store; hold `store_lock(root)`.
+
+    Raises:
+        StageError: it is a database in a file that MLflow cannot use.
+    """
+    prepare_mlflow()
+    from mlflow import MlflowClient
+
+    if file := sqlite_file(uri):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        database.prepare(file, root, EXPERIMENT)
+    # MLflow's own experiment, in which nothing is recorded, gets a folder too: by default in the one that
+    # this process runs in, and its path goes into SQL as it is, quotes and all.
+    os.environ[ARTIFACT_ROOT] = (root / "mlruns").as_uri()
+    try:
+        return MlflowClient(uri)
+    finally:
+        del os.environ[ARTIFACT_ROOT]
+
+
+def find_experiment(client: "MlflowClient", uri: str) -> "Experiment | None":
+    """Return the experiment of this project, if there is one.
+
+    Raises:
+        StageError: it was deleted.
+    """
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment and experiment.lifecycle_stage == "deleted":
+        raise StageError(deleted(uri, experiment.experiment_id))
+    return experiment
+
+
+def deleted(uri: str, experiment_id: str) -> str:
+    """Return how a deleted experiment, which MLflow keeps for a while, comes back."""
+    command = ["mlflow", "experiments", "restore", "--experiment-id", experiment_id]
+    if sqlite_file(uri):  # all others are in the environment
+        command = ["env", f"MLFLOW_TRACKING_URI={uri}", *command]
+    return (
+        f"the experiment {EXPERIMENT} of MLflow at {public(uri)} was deleted; "
+        f"this brings it back: {shlex.join(command)}"
+    )
 
 
 def prepare_mlflow() -> None:
@@ -148,15 +196,29 @@ def usable(uri: str, remedy: str | None = None) -> Iterator[None]:
         StageError: it failed.
     """
     prepare_mlflow()
-    known = failures()
-    told = os.environ.get("MLFLOW_TRACKING_URI")  # which MLflow itself may set in the block
+    from alembic.util import CommandError
+
+    known: tuple[type[Exception], ...] = (*failures(), CommandError, ImportError)
     try:
         yield
     except known as error:
-        usual = (
-            "start the server, or unset MLFLOW_TRACKING_URI to log to the local store"
-            if told
-            else "make it writable, or move it away to start a new one"
-        )
         reason = one_line(f"MLflow at {uri} cannot be used ({error})")
-        raise StageError(f"{reason}; {remedy or usual}") from error
+        raise StageError(f"{reason}; {remedy or _remedy(uri, error)}") from error
+
+
+def _remedy(uri: str, error: Exception) -> str:
+    """Return what to do about a store that failed; most of what befalls a file is told in `database`."""
+    from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
+    from sqlalchemy.exc import NoSuchModuleError
+
+    if isinstance(error, UnsupportedModelRegistryStoreURIException | NoSuchModuleError):
+        return WANTED
+    if isinstance(error, ImportError):
+        return f"install the driver of that database, {error.name}, or {WANTED}"
+    if "out-of-date database schema" in str(error):
+        return "copy the database, then upgrade it: mlflow db upgrade with its URI"
+    if file := sqlite_file(uri):
+        if "database is locked" in str(error):
+            return locks.gave_up(file)
+        return "make it and its folder writable"
+    return "start the server, or unset MLFLOW_TRACKING_URI to log to the local store"

@@ -15,6 +15,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from vaebench.pipeline.address import portable
 from vaebench.pipeline.files import write_json, write_text
 from vaebench.pipeline.records import Artifact, DatasetRead, End, Metrics, Model, Record
 from vaebench.pipeline.secrets import bare
@@ -39,9 +40,8 @@ class Outbox:
         self._lock = _lock(self._folder)
         self._lock.acquire()  # for as long as this process lives: there may be more to come
         self._count = 0
-        write_json(
-            self._folder / "store.json", {"uri": bare(store.uri), "experiment_id": store.experiment_id}
-        )
+        uri = bare(portable(store.uri, root))
+        write_json(self._folder / "store.json", {"uri": uri, "experiment_id": store.experiment_id})
 
     def keep(self, record: Record) -> None:
         """Write a record, with a copy of the file or folder that it names."""
