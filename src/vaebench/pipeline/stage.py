@@ -1,5 +1,6 @@
 """What every stage script shares: its command line, its one-line errors, its progress lines."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -9,7 +10,17 @@ from typing import NoReturn
 
 import typer
 
-from vaebench.pipeline.paths import RESULT_FOLDERS
+from vaebench.pipeline.files import UnusableFileError
+from vaebench.pipeline.paths import DATASET, REPORT, RESULT_FOLDERS, writer
+
+# What the disk of a file may lack, and what to do then.
+_DISK_REMEDIES = {
+    errno.ENOSPC: "; make room there and run it again",
+    errno.EDQUOT: "; make room there, or have the quota raised, and run it again",
+    errno.EFBIG: "; allow larger files (`ulimit -f`) and run it again",
+    errno.EROFS: "; mount it writable and run it again",
+    errno.EIO: "; check that disk and run it again",
+}
 
 
 class StageError(Exception):
@@ -32,31 +43,35 @@ def run_stage(main: Callable[..., None]) -> NoReturn:
         _fail(str(error))
     except typer.TyperException as error:
         _fail(error.format_message())
+    except UnusableFileError as error:
+        _fail(f"{error}{_remedy(error.path)}")
     except OSError as error:
-        if error.filename is None:
+        remedy = _DISK_REMEDIES.get(error.errno or 0, "")
+        if error.filename is None and not remedy:
             raise
-        _fail(f"{error.filename2 or error.filename}: {error.strerror}")
+        place = error.filename2 or error.filename
+        _fail(f"{f'{place}: ' if place else ''}{error.strerror}{remedy}")
 
 
-def require(path: Path, stage: str) -> Path:
+def require(path: Path) -> Path:
     """Return `path` if the file exists.
 
     Raises:
         StageError: it does not; the message names the stage that writes it.
     """
     if not path.is_file():
-        raise StageError(f"{path}: not found; `dvc repro {stage}` writes it")
+        raise StageError(f"{path}: not found; `dvc repro {writer(path)}` writes it")
     return path
 
 
-def require_result(path: Path, stage: str) -> Path:
+def require_result(path: Path) -> Path:
     """Return `path` if the file exists: a result that the remote may have.
 
     Raises:
         StageError: it does not; the message says how to get it, or which stage writes it.
     """
     if not path.is_file():
-        raise StageError(f"{path}: not found; `dvc pull` fetches it, or `dvc repro {stage}` writes it")
+        raise StageError(f"{path}: not found; `dvc pull` fetches it, or `dvc repro {writer(path)}` writes it")
     return path
 
 
@@ -70,6 +85,20 @@ def require_writable(folders: Iterable[Path]) -> None:
         standing = next(path for path in (folder, *folder.parents) if path.exists())
         if not (standing.is_dir() and os.access(standing, os.W_OK)):
             raise StageError(f"{standing}: must be a folder that can be written; results go to {folder}")
+
+
+def _remedy(path: Path) -> str:
+    """Return how to get a result again that is not what its place promises, to be added to what is wrong."""
+    stage = writer(path)
+    anew = f"`dvc repro {stage}` makes it anew"
+    if path == DATASET:
+        return f"; {anew}"
+    back = f"`git checkout -- {path}` brings back the committed one"
+    if path == REPORT:
+        return f"; {back}"
+    if path.parts[:1] in (("models",), ("data",)):
+        back = f"`dvc pull --force {path}` brings back the recorded one"
+    return f"; {back}, {anew}" if stage else ""
 
 
 def say(message: str) -> None:

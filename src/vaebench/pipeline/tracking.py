@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from vaebench.pipeline import paths
+from vaebench.pipeline.files import UnusableFileError
 from vaebench.pipeline.origin import git, origin
 from vaebench.pipeline.params import load_params
 from vaebench.pipeline.records import Artifact, DatasetRead, End, Metrics, Model, Record, dataset_read, send
@@ -122,7 +123,10 @@ class StageRun:
         A stage that has read no data set works on what others made of the one that is there.
         """
         if not self._dataset_known and paths.DATASET.is_file():
-            self._record_dataset(dataset_read(self._run_id, paths.DATASET))
+            try:
+                self._record_dataset(dataset_read(self._run_id, paths.DATASET))
+            except UnusableFileError as error:
+                say(f"warning: {error}; the record names no data set")
         self._record(End(self._run_id, self._parent_id, status, _now()))
         if self._outbox:
             self._outbox.close()
