@@ -21,6 +21,7 @@ HEAVY = ("torch", "torchvision", "sklearn", "pandas", "matplotlib", "mlflow", "n
 
 # A stage of a user's: one option, and a way to go wrong.
 SCRIPT = """
+import resource
 from pathlib import Path
 from vaebench.pipeline.files import write_json
 from vaebench.pipeline.params import LatentDimOption
@@ -35,6 +36,11 @@ def main(latent_dim: LatentDimOption, mode: str = "good") -> None:
         raise KeyboardInterrupt
     if mode.startswith("write "):
         write_json(Path(mode.removeprefix("write ")), {})
+    if mode == "no room":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, -1))
+        write_json(Path("models/vae/d5.json"), {})
+    if mode == "no room elsewhere":
+        raise OSError(28, "No space left on device")
     if mode == "unnamed":
         raise OSError(107, "Transport endpoint is not connected")
     say(f"trained {latent_dim}")
@@ -131,6 +137,19 @@ def test_other_errors_keep_their_traceback(script: Path, mode: str, error: str) 
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback")
     assert done.stderr.splitlines()[-1].startswith(error)
+
+
+@pytest.mark.parametrize(
+    ("mode", "message"),
+    [
+        ("no room", "models/vae/d5.json: File too large; allow larger files (`ulimit -f`) and run it again"),
+        ("no room elsewhere", "No space left on device; make room and run it again"),
+    ],
+)
+def test_full_disk_is_one_line(script: Path, mode: str, message: str) -> None:
+    done = run(script.parent, "stage.py", "--latent-dim", "5", "--mode", mode)
+    assert refusal(done) == message
+    assert not [path for path in script.parent.rglob("*") if path.is_file() and path != script]
 
 
 def test_interrupt_is_no_traceback(script: Path) -> None:
@@ -341,6 +360,135 @@ def test_missing_dimension_is_one_line(
     assert re.fullmatch(
         r"Missing (option|argument|parameter):? '?(--latent-dim|latent_dims|--model)'?\.?", message
     )
+
+
+@pytest.mark.parametrize("folder", ["data", "metrics", "plots/model", "models"])
+@pytest.mark.parametrize("stage", STAGES)
+def test_folder_that_cannot_be_written_is_refused_before_any_work(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stage: str, folder: str
+) -> None:
+    (repo / folder).mkdir(exist_ok=True, parents=True)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != Path(folder))  # root may write anywhere
+    message = run_here(stage, arguments(stage), monkeypatch, capsys)
+    assert re.fullmatch(
+        rf"{folder}: must be a folder that can be written; results go to {folder}\S*", message
+    )
+
+
+# Inputs that are there, and are not what their place promises.
+
+GARBAGE = b"not what it should be\x00\xff\n"
+
+
+def say_how_to_get_it(path: str, stage: str | None) -> str:
+    """The end of the line about a broken input."""
+    anew = f"`dvc repro {stage}` makes it anew"
+    if path == "data/dataset.safetensors":
+        return f"; {anew}"
+    if path.startswith("metrics/"):
+        back = f"`git checkout -- {path}` brings back the committed one"
+        return f"; {back}, {anew}" if stage else f"; {back}"
+    return f"; `dvc pull --force {path}` brings back the recorded one, {anew}"
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if inputs(stage)])
+def test_broken_input_is_one_line_and_nothing_is_recorded(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stage: str
+) -> None:
+    for path in inputs(stage):
+        (repo / path).parent.mkdir(parents=True, exist_ok=True)
+        (repo / path).write_bytes(GARBAGE)
+    message = run_here(stage, arguments(stage), monkeypatch, capsys)
+    path = message.partition(":")[0]
+    assert path in inputs(stage)
+    assert message.endswith(say_how_to_get_it(path, writers()[path]))
+    assert not (repo / "mlflow.db").exists()
+
+
+DIMENSIONS = ["2", "3", "4", "5", "10", "30"]
+
+
+@pytest.fixture
+def results(repo: Path) -> Path:
+    """The same with the committed results, a data set, and models and pictures that nobody has trained."""
+    import shutil
+
+    from test_page_build import pictures
+    from vaebench.classifier import build_classifier, save_classifier
+    from vaebench.data import save_dataset
+    from vaebench.download import make_digits
+    from vaebench.pictures import save_pictures
+    from vaebench.vae import build_vae, save_vae
+
+    shutil.copytree(ROOT / "metrics", repo / "metrics", dirs_exist_ok=True)
+    for folder in ("data/pictures", "models/vae", "models/classifier"):
+        (repo / folder).mkdir(parents=True)
+    save_dataset(repo / "data/dataset.safetensors", "digits", make_digits())
+    for member in range(3):
+        save_classifier(repo / f"models/classifier/{member}.safetensors", build_classifier(member))
+    for latent_dim in map(int, DIMENSIONS):
+        save_vae(repo / f"models/vae/d{latent_dim}.safetensors", build_vae(latent_dim, seed=0))
+        save_pictures(repo / f"data/pictures/d{latent_dim}.npz", pictures(latent_dim))
+    return repo
+
+
+ALL = ["--model", "5", *DIMENSIONS]
+
+
+@pytest.mark.parametrize(
+    ("stage", "command", "broken", "other"),
+    [
+        ("train_vae", ["--latent-dim", "5"], "data/dataset.safetensors", "models/vae/d5.safetensors"),
+        (
+            "train_classifier",
+            ["--member", "0"],
+            "data/dataset.safetensors",
+            "models/classifier/0.safetensors",
+        ),
+        ("reproduce_report", ["--latent-dim", "5"], "data/dataset.safetensors", "data/pictures/d5.npz"),
+        (
+            "evaluate",
+            ["--latent-dim", "5", "--panel", "3"],
+            "models/vae/d5.safetensors",
+            "models/vae/d10.safetensors",
+        ),
+        (
+            "evaluate",
+            ["--latent-dim", "5", "--panel", "3"],
+            "models/classifier/2.safetensors",
+            "models/vae/d5.safetensors",
+        ),
+        ("evaluate_references", ["--panel", "3"], "models/classifier/1.safetensors", "metrics/findings.md"),
+        ("aggregate", ALL, "metrics/training/d10.json", "metrics/training/d30.json"),
+        ("aggregate", ALL, "metrics/evaluation/d4.json", "metrics/evaluation/d3.json"),
+        ("aggregate", ALL, "metrics/reproduction/d4.json", "metrics/reproduction/d3.json"),
+        ("aggregate", ALL, "metrics/references.json", "metrics/model.json"),
+        ("aggregate", ALL, "metrics/training/d2.csv", "metrics/reproduction/d2.csv"),
+        ("aggregate", ALL, "metrics/reproduction/d2.csv", "metrics/report.csv"),
+        ("aggregate", ALL, "metrics/report.csv", "metrics/reproduction/d2.csv"),
+        ("render", ALL, "metrics/benchmark.csv", "metrics/report.csv"),
+        ("render", ALL, "metrics/references.json", "metrics/evaluation/d2.json"),
+        ("render", ALL, "metrics/training/d2.csv", "metrics/report.csv"),
+        ("render", ALL, "metrics/reproduction/d2.csv", "metrics/benchmark.csv"),
+        ("render", ALL, "metrics/evaluation/d2.json", "metrics/evaluation/d3.json"),
+        ("render", ALL, "data/pictures/d5.npz", "data/pictures/d10.npz"),
+    ],
+)
+def test_input_that_is_empty_or_another_file_is_named(
+    results: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    stage: str,
+    command: list[str],
+    broken: str,
+    other: str,
+) -> None:
+    for content in (b"", (results / other).read_bytes()):
+        (results / broken).write_bytes(content)
+        message = run_here(stage, command, monkeypatch, capsys)
+        assert message.startswith(f"{broken}: ")
+        assert message.endswith(say_how_to_get_it(broken, writers().get(broken)))
+    assert not (results / "mlflow.db").exists()
 
 
 def test_folders_that_can_be_made_or_written_pass(tmp_path: Path) -> None:

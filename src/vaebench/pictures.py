@@ -60,11 +60,10 @@ def load_pictures(path: Path, latent_dim: int | None = None) -> Pictures:
     Raises:
         UnusableFileError: the file is not that of such a model.
     """
+    content = io.BytesIO(path.read_bytes())
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(content, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except OSError:
-        raise
     except Exception as error:  # a broken archive raises a dozen kinds
         raise UnusableFileError(path, f"is no file of arrays ({error!r})") from error
     if problem := _problem(arrays, {} if latent_dim is None else {"latent_dim": latent_dim}):

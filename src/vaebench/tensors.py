@@ -32,7 +32,8 @@ def load_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         UnusableFileError: it did not write this file.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        # The plain opening says why it fails.
+        with Path(path).open("rb"), safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             about = json.loads((file.metadata() or {})[_KEY])
     except (SafetensorError, KeyError, ValueError) as error:

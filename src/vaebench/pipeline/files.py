@@ -6,6 +6,7 @@ import glob
 import json
 import os
 import tempfile
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,7 +22,7 @@ class UnusableFileError(ValueError):
     """
 
     def __init__(self, path: Path | str, reason: object) -> None:
-        super().__init__(f"{path}: {' '.join(str(reason).split())}")
+        super().__init__(f"{path}: {textwrap.shorten(str(reason), 400, placeholder=' ...')}")
         self.path = Path(path)
 
 

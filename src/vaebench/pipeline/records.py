@@ -78,7 +78,7 @@ def dataset_read(run_id: str, file: Path) -> DatasetRead:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(file, framework="numpy") as content:
+        with file.open("rb"), safe_open(file, framework="numpy") as content:
             about = json.loads((content.metadata() or {})["vaebench"])
             train, test = (content.get_slice(f"{split}_labels").get_shape()[0] for split in ("train", "test"))
         return DatasetRead(run_id, about["name"], about["digest"], train, test)

@@ -15,8 +15,8 @@ from vaebench.pipeline.paths import DATASET, REPORT, RESULT_FOLDERS, writer
 
 # What the disk of a file may lack, and what to do then.
 _DISK_REMEDIES = {
-    errno.ENOSPC: "; make room there and run it again",
-    errno.EDQUOT: "; make room there, or have the quota raised, and run it again",
+    errno.ENOSPC: "; make room and run it again",
+    errno.EDQUOT: "; make room, or have the quota raised, and run it again",
     errno.EFBIG: "; allow larger files (`ulimit -f`) and run it again",
     errno.EROFS: "; mount it writable and run it again",
     errno.EIO: "; check that disk and run it again",

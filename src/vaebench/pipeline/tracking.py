@@ -125,7 +125,7 @@ class StageRun:
         if not self._dataset_known and paths.DATASET.is_file():
             try:
                 self._record_dataset(dataset_read(self._run_id, paths.DATASET))
-            except UnusableFileError as error:
+            except (UnusableFileError, OSError) as error:
                 say(f"warning: {error}; the record names no data set")
         self._record(End(self._run_id, self._parent_id, status, _now()))
         if self._outbox:
