@@ -129,7 +129,7 @@ def test_every_input_is_written_by_a_stage_or_committed(stage: str) -> None:
 
 
 def test_who_writes_what_is_said_alike() -> None:
-    """By `vaebench.pipeline.paths`, too: its folders are checked before any work, its stages named in errors."""
+    """By `vaebench.pipeline.paths`, too: folders are checked before any work, stages named in errors."""
     outs = {
         re.sub(r"\$\{item\.\w+\}", "*", path): f"{stage}@*" if "matrix" in PIPELINE[stage] else stage
         for stage in PIPELINE
