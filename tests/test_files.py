@@ -4,19 +4,18 @@ import csv
 import errno
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from disks import no_room
 from projects import git
 from vaebench.pipeline.files import (
     UnusableFileError,
@@ -93,17 +92,7 @@ def test_error_leaves_nothing_where_nothing_was(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-# A full disk. No file may grow beyond a limit: as on a full one, a write fails in the middle.
-
-
-@contextmanager
-def no_room(size: int = 512) -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))  # Python ignores the signal
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+# A full disk.
 
 
 def save_weights(path: Path) -> None:

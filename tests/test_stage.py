@@ -409,29 +409,6 @@ def test_broken_input_is_one_line_and_nothing_is_recorded(
 DIMENSIONS = ["2", "3", "4", "5", "10", "30"]
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The committed results, a data set, and models and pictures that nobody has trained."""
-    from test_page_build import pictures
-    from vaebench.classifier import build_classifier, save_classifier
-    from vaebench.data import save_dataset
-    from vaebench.download import make_digits
-    from vaebench.pictures import save_pictures
-    from vaebench.vae import build_vae, save_vae
-
-    root = tmp_path_factory.mktemp("made")
-    shutil.copytree(ROOT / "metrics", root / "metrics")
-    for folder in ("data/pictures", "models/vae", "models/classifier"):
-        (root / folder).mkdir(parents=True)
-    save_dataset(root / "data/dataset.safetensors", "digits", make_digits())
-    for member in range(3):
-        save_classifier(root / f"models/classifier/{member}.safetensors", build_classifier(member))
-    for latent_dim in map(int, DIMENSIONS):
-        save_vae(root / f"models/vae/d{latent_dim}.safetensors", build_vae(latent_dim, seed=0))
-        save_pictures(root / f"data/pictures/d{latent_dim}.npz", pictures(latent_dim))
-    return root
-
-
 @pytest.fixture
 def results(repo: Path, made: Path) -> Path:
     """A fresh clone with all that."""

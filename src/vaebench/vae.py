@@ -91,7 +91,7 @@ def load_vae(path: Path | str, device: torch.device | str = "cpu", latent_dim: i
     weights, about = load_tensors(path)
     if latent_dim is None:  # from the weights, which are as large as they say
         latent_dim = weights["mean.bias"].numel() if "mean.bias" in weights else 0
-    wanted = {"model": "vae", "latent_dim": latent_dim}
+    wanted = {"latent_dim": latent_dim, "model": "vae"}
     if about != wanted:
         raise UnusableFileError(path, f"must hold {wanted}, says that it holds {about}")
     vae = build_vae(latent_dim, seed=0)

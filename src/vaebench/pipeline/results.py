@@ -182,11 +182,11 @@ def _read_table(path: Path, numbers: Sequence[str], texts: Sequence[str] = ()) -
     for column in (*texts, *numbers):
         if column not in table:
             raise UnusableFileError(path, f"has no column {column}")
+    if table.empty:
+        raise UnusableFileError(path, "has no row")
     for column in numbers:
         if not pd.api.types.is_numeric_dtype(table[column]):
             raise UnusableFileError(path, f"column {column} must hold numbers")
-    if table.empty:
-        raise UnusableFileError(path, "has no row")
     return table
 
 
