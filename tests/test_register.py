@@ -177,6 +177,8 @@ def test_weights_that_are_no_such_model_are_named(trained: Path) -> None:
     write_weights(trained, 10, seed=0)
     shutil.copy(trained / "models/vae/d30.safetensors", trained / "models/vae/d10.safetensors")
     before = (trained / "mlflow.db").read_bytes()
-    with pytest.raises(UnusableFileError, match=r"^models/vae/d10\.safetensors: must hold .*: 10, .*}, says "):
+    with pytest.raises(
+        UnusableFileError, match=r"^models/vae/d10\.safetensors: must hold .*: 10, .*}, says "
+    ):
         register.main()
     assert (trained / "mlflow.db").read_bytes() == before

@@ -321,7 +321,9 @@ def test_model_of_another_dimension_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "d5.safetensors"
     save_vae(path, build_vae(10, seed=7))
     assert load_vae(path, latent_dim=10).latent_dim == 10
-    with pytest.raises(UnusableFileError, match=rf"^{path}: must hold .*: 5, .*}}, says that it holds .*: 10, .*}}$"):
+    with pytest.raises(
+        UnusableFileError, match=rf"^{path}: must hold .*: 5, .*}}, says that it holds .*: 10, .*}}$"
+    ):
         load_vae(path, latent_dim=5)
 
 
