@@ -42,7 +42,7 @@ def main(
 ) -> None:
     """Write benchmarks/throughput.csv, growth.csv and startup.csv, and print them."""
     fast = load_params().vae.fast
-    require(paths.DATASET, "download")
+    require(paths.DATASET)
     training_images = TRAINING_SETS[-1]
     FOLDER.mkdir(exist_ok=True)
     pythons = dict.fromkeys(ENGINES, sys.executable) | {"pythae": pythae}

@@ -6,7 +6,6 @@ the report's was trained by the pipeline, for its ten, and where that is not eno
 longer, until it is there. What an epoch takes is in benchmarks/throughput.csv.
 """
 
-import json
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -15,12 +14,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated
 
-import pandas as pd
 import typer
 
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import write_csv
 from vaebench.pipeline.params import Params, RecipeName, load_params
+from vaebench.pipeline.results import Reproduction, read_curve, read_report, read_result
 from vaebench.pipeline.stage import require, run_stage, say
 
 PATH = Path("benchmarks/time_to_report.csv")
@@ -36,13 +35,15 @@ def main(
 ) -> None:
     """Write benchmarks/time_to_report.csv: a row a model."""
     params = load_params()
-    require(paths.DATASET, "download")
-    table = pd.read_csv(paths.REPORT)
+    require(paths.DATASET)
+    table = read_report(paths.REPORT)
     report: dict[int, float] = dict(zip(table["latent_dim"], table["combined_loss"], strict=True))
     rows = []
     for latent_dim, target in report.items():
-        curve = pd.read_csv(require(paths.reproduction_curve(latent_dim), "reproduce_report"))
-        after = json.loads(paths.reproduction(latent_dim).read_text())["combined_loss"]
+        curve = read_curve(require(paths.reproduction_curve(latent_dim)), tested=False)
+        after = read_result(require(paths.reproduction(latent_dim)), Reproduction, latent_dim)[
+            "combined_loss"
+        ]
         rows.append(_row("report", latent_dim, params.seed, curve["combined_loss"], after, target))
     late = [dimension for dimension, row in zip(report, rows, strict=True) if not row["epochs_to_report"]]
     rows = [row for row in rows if row["epochs_to_report"]]

@@ -1,9 +1,5 @@
 """Stage 7: gather every model's numbers in one table, and say what they make of the report's claims."""
 
-import json
-from pathlib import Path
-from typing import Any
-
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import write_json, write_text
 from vaebench.pipeline.params import LatentDimsArgument, ModelOption, load_params
@@ -14,24 +10,38 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
     """Write the table of all models, the findings, and the headline numbers of the model under study."""
     dataset = load_params().data.dataset
     dimensions, benchmark = sorted({*latent_dims, model}), sorted(set(latent_dims))
-    trainings = [_read(paths.training(i), f"train_vae@{i}") for i in dimensions]
-    evaluations = [_read(paths.evaluation(i), f"evaluate@{i}") for i in dimensions]
-    reproductions = [_read(paths.reproduction(i), f"reproduce_report@{i}") for i in benchmark]
-    references = _read(paths.REFERENCES, "evaluate_references")
-    curve_files = {i: require(paths.curve(i), f"train_vae@{i}") for i in dimensions}
-    reproduced_files = {i: require(paths.reproduction_curve(i), f"reproduce_report@{i}") for i in benchmark}
+    training_files = {i: require(paths.training(i)) for i in dimensions}
+    evaluation_files = {i: require(paths.evaluation(i)) for i in dimensions}
+    reproduction_files = {i: require(paths.reproduction(i)) for i in benchmark}
+    references_file = require(paths.REFERENCES)
+    curve_files = {i: require(paths.curve(i)) for i in dimensions}
+    reproduced_files = {i: require(paths.reproduction_curve(i)) for i in benchmark}
 
-    import pandas as pd
     import torch
 
     from vaebench.claims import Matrices
     from vaebench.findings import Scope, findings
+    from vaebench.pipeline.results import (
+        Evaluation,
+        References,
+        Reproduction,
+        Training,
+        read_curve,
+        read_report,
+        read_result,
+    )
     from vaebench.pipeline.tracking import track
     from vaebench.report import published
     from vaebench.table import DRAWN, benchmark_table, headline, to_markdown, to_text
 
+    trainings = [read_result(file, Training, i) for i, file in training_files.items()]
+    evaluations = [read_result(file, Evaluation, i) for i, file in evaluation_files.items()]
+    reproductions = [read_result(file, Reproduction, i) for i, file in reproduction_files.items()]
+    references = read_result(references_file, References)
+    curves = {i: read_curve(file, tested=True) for i, file in curve_files.items()}
+    reproduced = {i: read_curve(file, tested=False) for i, file in reproduced_files.items()}
+    report = published(read_report(paths.REPORT), dataset)
     with track("aggregate", params={"latent_dim": model}) as run:
-        report = published(pd.read_csv(paths.REPORT), dataset)
         table = benchmark_table(trainings, evaluations, references, reproductions, report)
         drawn = {column: evaluations[0][column] for column in DRAWN}
         page = findings(
@@ -43,8 +53,8 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
                 )
                 for evaluation in evaluations
             },
-            {i: pd.read_csv(file) for i, file in curve_files.items()},
-            {i: pd.read_csv(file) for i, file in reproduced_files.items()},
+            curves,
+            reproduced,
             Scope(
                 dataset=dataset,
                 **drawn,
@@ -65,11 +75,6 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
         for file in (paths.BENCHMARK_CSV, paths.BENCHMARK_MD, paths.FINDINGS):
             run.log_artifact(file)
     say(to_text(table))
-
-
-def _read(path: Path, stage: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(require(path, stage).read_text())
-    return content
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from vaebench.pipeline.stage import require, run_stage, say
 def main(latent_dim: LatentDimOption, panel: PanelOption) -> None:
     """Score one trained VAE; write its scores and the arrays that its pictures need."""
     params = load_params()
-    dataset_file = require(paths.DATASET, "download")
-    members = [require(paths.classifier_weights(i), f"train_classifier@{i}") for i in range(panel)]
-    vae_file = require(paths.vae_weights(latent_dim), f"train_vae@{latent_dim}")
+    dataset_file = require(paths.DATASET)
+    members = [require(paths.classifier_weights(i)) for i in range(panel)]
+    vae_file = require(paths.vae_weights(latent_dim))
 
     from vaebench.classifier import load_classifier
     from vaebench.data import load_dataset
@@ -23,14 +23,16 @@ def main(latent_dim: LatentDimOption, panel: PanelOption) -> None:
 
     dataset = load_dataset(dataset_file)
     workers = Workers(select_device())
+    vae = load_vae(vae_file, workers.device, latent_dim)
+    classifiers = [load_classifier(file, workers.device) for file in members]
     draws = params.evaluate.model_dump()
     about = {"latent_dim": latent_dim, "seed": params.seed, "panel": panel, **draws}
     with track(f"evaluate@{latent_dim}", params=about, device=workers.device.type) as run:
         run.log_dataset(dataset)
         found = evaluate(
-            load_vae(vae_file, workers.device),
+            vae,
             Judge(
-                panel=[load_classifier(file, workers.device) for file in members],
+                panel=classifiers,
                 dataset=dataset,
                 draws=Draws(**draws),
                 seed=params.seed,

@@ -9,8 +9,8 @@ from vaebench.pipeline.stage import require, run_stage, say
 def main(panel: PanelOption) -> None:
     """Score the reference images by the code that scores the models."""
     params = load_params()
-    dataset_file = require(paths.DATASET, "download")
-    members = [require(paths.classifier_weights(i), f"train_classifier@{i}") for i in range(panel)]
+    dataset_file = require(paths.DATASET)
+    members = [require(paths.classifier_weights(i)) for i in range(panel)]
 
     from vaebench.classifier import load_classifier
     from vaebench.data import load_dataset
@@ -20,13 +20,14 @@ def main(panel: PanelOption) -> None:
 
     dataset = load_dataset(dataset_file)
     workers = Workers(select_device())
+    classifiers = [load_classifier(file, workers.device) for file in members]
     draws = params.evaluate.model_dump()
     about = {"seed": params.seed, "panel": panel, **draws}
     with track("evaluate_references", params=about, device=workers.device.type) as run:
         run.log_dataset(dataset)
         found = evaluate_references(
             Judge(
-                panel=[load_classifier(file, workers.device) for file in members],
+                panel=classifiers,
                 dataset=dataset,
                 draws=Draws(**draws),
                 seed=params.seed,

@@ -1,6 +1,5 @@
 """Stage 8: draw every picture, from what the other stages wrote."""
 
-import json
 import math
 import shutil
 
@@ -14,34 +13,33 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
     """Draw the benchmark in plots/benchmark and the model under study in plots/model."""
     params = load_params()
     dimensions = sorted({*latent_dims, model})
-    curve_files = {i: require(paths.curve(i), f"train_vae@{i}") for i in dimensions}
-    picture_files = {i: require(paths.pictures(i), f"evaluate@{i}") for i in dimensions}
-    evaluation_files = {i: require(paths.evaluation(i), f"evaluate@{i}") for i in dimensions}
-    reproduction_files = {
-        i: require(paths.reproduction_curve(i), f"reproduce_report@{i}") for i in latent_dims
-    }
-    table_file = require(paths.BENCHMARK_CSV, "aggregate")
-    references_file = require(paths.REFERENCES, "evaluate_references")
+    curve_files = {i: require(paths.curve(i)) for i in dimensions}
+    picture_files = {i: require(paths.pictures(i)) for i in dimensions}
+    evaluation_files = {i: require(paths.evaluation(i)) for i in dimensions}
+    reproduction_files = {i: require(paths.reproduction_curve(i)) for i in latent_dims}
+    table_file = require(paths.BENCHMARK_CSV)
+    references_file = require(paths.REFERENCES)
 
     import numpy as np
-    import pandas as pd
 
     from vaebench import figures
     from vaebench.pictures import load_pictures
+    from vaebench.pipeline.results import Evaluation, References, read_benchmark, read_curve, read_result
     from vaebench.pipeline.tracking import track
 
-    table = pd.read_csv(table_file)
-    references = json.loads(references_file.read_text())
-    curves = {i: pd.read_csv(file) for i, file in curve_files.items()}
-    reproduced = {i: pd.read_csv(file) for i, file in reproduction_files.items()}
-    evaluations = {i: json.loads(file.read_text()) for i, file in evaluation_files.items()}
+    table = read_benchmark(table_file)
+    references = read_result(references_file, References)
+    curves = {i: read_curve(file, tested=True) for i, file in curve_files.items()}
+    reproduced = {i: read_curve(file, tested=False) for i, file in reproduction_files.items()}
+    evaluations = {i: read_result(file, Evaluation, i) for i, file in evaluation_files.items()}
+    pictures_of = {i: load_pictures(file, i) for i, file in picture_files.items()}
     overlaps = {i: np.array(found["overlap"]) for i, found in evaluations.items()}
     spectra = {i: np.array(found["kl_spectrum"]) for i, found in evaluations.items()}
     active = {i: np.array(found["active"]) for i, found in evaluations.items()}
 
     with track("render", params={"latent_dim": model}) as run:
         for latent_dim, curve in curves.items():
-            pictures = load_pictures(picture_files[latent_dim])
+            pictures = pictures_of[latent_dim]
             named = f"latent dimension {latent_dim}"
             for name, figure in {
                 "losses": figures.loss_curves(curve, latent_dim),

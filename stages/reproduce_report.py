@@ -9,7 +9,7 @@ from vaebench.pipeline.stage import require, run_stage
 def main(latent_dim: LatentDimOption) -> None:
     """Train one VAE as the report did; write the losses of every epoch and those after the last."""
     params = load_params()
-    dataset_file = require(paths.DATASET, "download")
+    dataset_file = require(paths.DATASET)
 
     from torch import Generator
 

@@ -9,7 +9,7 @@ from vaebench.pipeline.stage import require, run_stage, say
 def main(member: MemberOption) -> None:
     """Train a classifier from a seed of its own; write its weights and how well it reads the test digits."""
     params = load_params()
-    dataset_file = require(paths.DATASET, "download")
+    dataset_file = require(paths.DATASET)
 
     from vaebench.classifier import build_classifier, save_classifier, train_classifier
     from vaebench.data import load_dataset

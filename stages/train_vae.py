@@ -9,7 +9,7 @@ from vaebench.pipeline.stage import require, run_stage
 def main(latent_dim: LatentDimOption) -> None:
     """Train one VAE; write its weights, the losses of every epoch and the training's key statistics."""
     params = load_params()
-    dataset_file = require(paths.DATASET, "download")
+    dataset_file = require(paths.DATASET)
 
     from vaebench.data import load_dataset
     from vaebench.device import Workers, select_device

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from projects import FOREIGN, MNIST_MIRROR, NO_SETTINGS, ROOT, STAGES, clone, make_template, ran, succeed
+from projects import (
+    DIMENSIONS,
+    FOREIGN,
+    MNIST_MIRROR,
+    NO_SETTINGS,
+    ROOT,
+    STAGES,
+    clone,
+    make_template,
+    ran,
+    succeed,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -140,6 +151,29 @@ def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone in which `dvc repro` has run everything."""
     root = clone(template, tmp_path_factory.mktemp("reproduced") / "project")
     assert set(ran(succeed(root, "dvc", "repro"))) == STAGES
+    return root
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The committed results, a data set, and models and pictures that nobody has trained."""
+    from test_page_build import pictures
+    from vaebench.classifier import build_classifier, save_classifier
+    from vaebench.data import save_dataset
+    from vaebench.download import make_digits
+    from vaebench.pictures import save_pictures
+    from vaebench.vae import build_vae, save_vae
+
+    root = tmp_path_factory.mktemp("made")
+    shutil.copytree(Path(__file__).parents[1] / "metrics", root / "metrics")
+    for folder in ("data/pictures", "models/vae", "models/classifier"):
+        (root / folder).mkdir(parents=True)
+    save_dataset(root / "data/dataset.safetensors", "digits", make_digits())
+    for member in range(3):
+        save_classifier(root / f"models/classifier/{member}.safetensors", build_classifier(member))
+    for latent_dim in DIMENSIONS:
+        save_vae(root / f"models/vae/d{latent_dim}.safetensors", build_vae(latent_dim, seed=0))
+        save_pictures(root / f"data/pictures/d{latent_dim}.npz", pictures(latent_dim))
     return root
 
 

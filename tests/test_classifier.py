@@ -24,6 +24,8 @@ from vaebench.data import Dataset, Images
 from vaebench.device import Workers
 from vaebench.evaluation.panel import read
 from vaebench.optimizers import Update
+from vaebench.pipeline.files import UnusableFileError
+from vaebench.tensors import save_tensors
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -255,3 +257,21 @@ def test_train_save_load_gives_the_same_numbers(
     expected = read([classifier], images, workers).probabilities
     assert torch.equal(read([loaded], images, workers).probabilities, expected)
     assert file_bytes(loaded, tmp_path) == saved
+
+
+@pytest.mark.parametrize("about", [{}, {"model": "vae", "latent_dim": 5}, {"model": "classifier", "more": 1}])
+def test_file_that_says_something_else_is_refused(tmp_path: Path, about: dict[str, object]) -> None:
+    path = tmp_path / "0.safetensors"
+    save_tensors(path, build_classifier(SEED).state_dict(), about)
+    with pytest.raises(UnusableFileError, match=rf"^{path}: must hold .*, says that it holds "):
+        load_classifier(path, CPU)
+
+
+def test_file_with_weights_that_are_not_numbers_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "0.safetensors"
+    classifier = build_classifier(SEED)
+    with torch.no_grad():
+        list(classifier.parameters())[-1][3] = torch.nan
+    save_classifier(path, classifier)
+    with pytest.raises(UnusableFileError, match=rf"^{path}: layers\.\d+\.bias holds NaN or infinity$"):
+        load_classifier(path, CPU)

@@ -1,6 +1,7 @@
 """The data set's file: the digits that come back, kept apart, and the digest that names them."""
 
 import hashlib
+import re
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import torch
 from torch import Generator, Tensor
 
 from vaebench.data import Dataset, load_dataset, save_dataset
+from vaebench.pipeline.files import UnusableFileError
+from vaebench.tensors import save_tensors
 
 KEYS = ("test_images", "test_labels", "train_images", "train_labels")  # in the digest's order
 
@@ -102,6 +105,61 @@ def test_digest_changes_when_train_and_test_change_places(path: Path, arrays: di
         key: arrays[key.replace(split, other[split])] for split in other for key in KEYS if split in key
     }
     assert saved(path, swapped).digest != first
+
+
+def changed(arrays: dict[str, Tensor], **changes: Tensor | None) -> dict[str, Tensor]:
+    return {key: array for key, array in {**arrays, **changes}.items() if array is not None}
+
+
+BYTES = torch.uint8
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"train_labels": None}, "is no data set: it holds test_images, test_labels, train_images, and says"),
+        ({"more": torch.zeros(1)}, "is no data set: it holds more, test_images"),
+        (
+            {"train_images": torch.zeros(5, 28, 28)},
+            "train_images must be torch.uint8 (5, 28, 28), is torch.float32",
+        ),
+        ({"train_images": torch.zeros(5, 14, 56, dtype=BYTES)}, "train_images must be"),
+        ({"train_images": torch.zeros(4, 28, 28, dtype=BYTES)}, "train_images must be"),
+        ({"test_labels": torch.zeros(3, 1, dtype=BYTES)}, "test_labels must be torch.uint8 (3,), is"),
+        ({"test_labels": torch.zeros(3, dtype=torch.int64)}, "test_labels must be torch.uint8 (3,), is"),
+        ({"test_labels": torch.full((3,), 10, dtype=BYTES)}, "test_labels must be digits from 0 to 9"),
+        (
+            {"test_labels": torch.zeros(0, dtype=BYTES), "test_images": torch.zeros(0, 28, 28, dtype=BYTES)},
+            "has no test images",
+        ),
+    ],
+)
+def test_file_that_is_no_data_set_is_refused(
+    path: Path, arrays: dict[str, Tensor], changes: dict[str, Tensor | None], problem: str
+) -> None:
+    save_dataset(path, "digits", changed(arrays, **changes))
+    with pytest.raises(UnusableFileError, match=rf"^{path}: {re.escape(problem)}"):
+        load_dataset(path)
+
+
+def test_digits_that_are_not_those_that_were_written_are_refused(
+    path: Path, arrays: dict[str, Tensor]
+) -> None:
+    digest = saved(path, arrays).digest
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1  # of an image or a label
+    path.write_bytes(content)
+    with pytest.raises(UnusableFileError, match=rf"its digest is \w{{16}}, not {digest}, as it says$"):
+        load_dataset(path)
+
+
+@pytest.mark.parametrize("about", [{}, {"name": "digits"}, {"name": 5, "digest": "0"}, {"model": "vae"}])
+def test_file_that_does_not_say_which_data_set_it_is_is_refused(
+    path: Path, arrays: dict[str, Tensor], about: dict[str, object]
+) -> None:
+    save_tensors(path, arrays, about)
+    with pytest.raises(UnusableFileError, match=r"is no data set: "):
+        load_dataset(path)
 
 
 def test_data_set_is_frozen(path: Path, arrays: dict[str, Tensor]) -> None:

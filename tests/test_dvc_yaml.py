@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from vaebench.pipeline.paths import RESULT_FOLDERS, WRITERS, writer
+
 ROOT = Path(__file__).parents[1]
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -132,6 +134,35 @@ def test_every_input_is_written_by_a_stage_or_committed(stage: str) -> None:
     inputs = {path for path in declared(stage, "deps") if not path.startswith(("src/", "stages/"))}
     inputs = {path.replace("${item.latent_dim}", "5") for path in inputs}
     assert inputs <= outputs | {"metrics/report.csv"}
+
+
+def test_who_writes_what_is_said_alike() -> None:
+    """By `vaebench.pipeline.paths`, too: folders are checked before any work, stages named in errors."""
+    outs = {
+        re.sub(r"\$\{item\.\w+\}", "*", path): f"{stage}@*" if "matrix" in PIPELINE[stage] else stage
+        for stage in PIPELINE
+        for path in declared(stage, "outs")
+    }
+    known = {pattern.removesuffix("/*"): stage for pattern, stage in WRITERS.items()}
+    assert known == outs
+    folders = {Path(path) if stage == "render" else Path(path).parent for path, stage in outs.items()}
+    assert set(RESULT_FOLDERS) == folders
+
+
+@pytest.mark.parametrize(
+    ("path", "stage"),
+    [
+        ("data/dataset.safetensors", "download"),
+        ("models/classifier/0.safetensors", "train_classifier@0"),
+        ("metrics/training/d30.csv", "train_vae@30"),
+        ("metrics/references.json", "evaluate_references"),
+        ("plots/benchmark/losses-d2.png", "render"),
+        ("metrics/report.csv", None),
+        ("elsewhere/models/vae/d5.safetensors", None),
+    ],
+)
+def test_writer_of_a_file(path: str, stage: str | None) -> None:
+    assert writer(Path(path)) == stage
 
 
 def test_training_does_not_depend_on_drawing() -> None:

@@ -1,15 +1,33 @@
-"""Files that are whole or not there: after an error, beside DVC's links, and what JSON and CSV hold."""
+"""Files that are whole or not there: after an error, a full disk or a kill; what JSON and CSV hold."""
 
 import csv
+import errno
 import json
 import os
+import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from vaebench.pipeline.files import whole_file, write_csv, write_json, write_text
+from disks import no_room
+from projects import git
+from vaebench.pipeline.files import (
+    UnusableFileError,
+    read_json,
+    read_text,
+    whole_file,
+    write_csv,
+    write_json,
+    write_text,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -72,6 +90,184 @@ def test_error_leaves_nothing_where_nothing_was(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "d5.json", {"loss": float("nan")})
     assert not list(tmp_path.iterdir())
+
+
+# A full disk.
+
+
+def save_weights(path: Path) -> None:
+    from vaebench.vae import build_vae, save_vae
+
+    vae = build_vae(2, seed=0)
+    with whole_file(path) as temporary:
+        save_vae(temporary, vae)
+
+
+def save_dataset(path: Path) -> None:
+    from vaebench.data import save_dataset
+
+    arrays = {"train_images": torch.zeros(20, 28, 28, dtype=torch.uint8)}
+    with whole_file(path) as temporary:
+        save_dataset(temporary, "digits", arrays)
+
+
+def save_pictures(path: Path) -> None:
+    from test_page_build import pictures
+    from vaebench.pictures import save_pictures
+
+    with whole_file(path) as temporary:
+        save_pictures(temporary, pictures(2))
+
+
+def save_figure(path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    from vaebench import figures
+
+    figure = Figure()
+    figure.text(0.5, 0.5, "a figure of more than 512 bytes")
+    figures.save(figure, path)
+
+
+def copy(path: Path) -> None:
+    with whole_file(path) as temporary:
+        shutil.copyfile(__file__, temporary)
+
+
+WRITERS: list[Callable[[Path], None]] = [
+    lambda path: write_text(path, "new" * 1000),
+    lambda path: write_json(path, {"new": list(range(1000))}),
+    lambda path: write_csv(path, [{"new": number} for number in range(1000)]),
+    save_weights,
+    save_dataset,
+    save_pictures,
+    save_figure,
+    copy,
+]
+
+
+@pytest.mark.parametrize(
+    "write", WRITERS, ids=["text", "json", "csv", "weights", "data set", "pictures", "figure", "copy"]
+)
+def test_full_disk_names_the_file_and_leaves_the_old_one(
+    path: Path, write: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(path.parents[1])
+    relative = path.relative_to(path.parents[1])
+    write(Path("elsewhere") / path.name)  # what is imported is there, and it can write
+    with no_room(), pytest.raises(OSError, match="File too large") as caught:
+        write(relative)
+    assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, "metrics/d5.json")
+    assert_untouched(path)
+
+
+def test_folder_that_cannot_be_written_is_named_by_the_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**options: Any) -> tuple[int, str]:
+        raise OSError(errno.EROFS, "Read-only file system", f"{path.parent}/.d5.unfinished-x.json")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    with pytest.raises(OSError, match="Read-only") as caught:
+        write_text(path, "new")
+    assert caught.value.filename == str(path)
+
+
+def test_error_of_another_file_keeps_its_name(path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught, whole_file(path) as temporary:
+        shutil.copyfile(path.parent / "missing", temporary)
+    assert caught.value.filename == str(path.parent / "missing")
+
+
+# A kill in the middle.
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from vaebench.pipeline.files import whole_file
+with whole_file(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def kill_a_writer(path: Path) -> Path:
+    """Kill a process that writes `path`, and return what it leaves."""
+    before = set(path.parent.iterdir())
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run([sys.executable, "-c", KILLED, str(path)], env=environment, check=False)
+    assert done.returncode == -signal.SIGKILL
+    [left] = set(path.parent.iterdir()) - before
+    return left
+
+
+def test_what_a_kill_leaves_is_removed_by_the_next_write(path: Path) -> None:
+    left = kill_a_writer(path)
+    assert left.read_text() == "half"
+    other = kill_a_writer(path.with_name("d50.json"))
+    write_text(path, "new")
+    assert path.read_text() == "new"
+    assert sorted(path.parent.iterdir()) == sorted([path, other])
+
+
+def test_what_another_still_writes_is_not_removed(path: Path) -> None:
+    with whole_file(path) as temporary:
+        write_text(path, "other")
+        assert temporary.exists()
+        temporary.write_text("one")
+    assert path.read_text() == "one"
+
+
+def test_writer_whose_file_was_taken_for_a_left_over_makes_another(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    lock = fcntl.flock
+
+    def meddle(handle: int, operation: int) -> None:  # between the making of the file and its lock
+        monkeypatch.setattr(fcntl, "flock", lock)
+        [unlocked] = path.parent.glob(".d5.*")
+        unlocked.unlink()
+        lock(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", meddle)
+    write_text(path, "new")
+    assert path.read_text() == "new"
+
+
+def test_file_system_without_locks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with whole_file(path) as temporary:
+        write_text(path, "other")
+        assert temporary.exists()
+        temporary.write_text("one")
+    assert path.read_text() == "one"
+
+
+def test_what_a_kill_leaves_is_ignored_by_git_and_dvc(tmp_path: Path) -> None:
+    from dvc.fs import localfs
+    from dvc.ignore import DvcIgnoreFilter
+
+    git(tmp_path, "init", "--quiet")
+    for name in (".gitignore", ".dvcignore"):
+        shutil.copy(ROOT / name, tmp_path)
+    ignored = DvcIgnoreFilter(localfs, str(tmp_path))
+    for result in (
+        "metrics/findings.md",
+        "metrics/training/d5.csv",
+        "plots/benchmark/losses.png",
+        "report.html",
+    ):
+        (tmp_path / result).parent.mkdir(parents=True, exist_ok=True)
+        left = kill_a_writer(tmp_path / result)
+        assert ignored.is_ignored_file(str(left))
+        assert not ignored.is_ignored_file(str(tmp_path / result))
+    seen = git(tmp_path, "status", "--porcelain", "--untracked-files=all")
+    assert seen.split() == ["??", ".dvcignore", "??", ".gitignore"]
 
 
 def test_everybody_can_read_the_file(tmp_path: Path, umask: int) -> None:
@@ -155,3 +351,37 @@ def test_csv_refuses_a_row_with_another_key(path: Path) -> None:
     with pytest.raises(ValueError, match="test_loss"):
         write_csv(path, [{"epoch": 1}, {"epoch": 2, "test_loss": 3.0}])
     assert_untouched(path)
+
+
+# What is read back.
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (b'{"loss": 1', r"is not valid JSON \(.*\)"),
+        (b'{"loss": NaN}', r"is not valid JSON \(NaN is no number\)"),
+        (b'{"loss": -Infinity}', r"is not valid JSON \(-Infinity is no number\)"),
+        (b"[" * 100_000, r"is not valid JSON \(.*\)"),
+        (b"[1, 2]", "is not a JSON object"),
+        (b"\x80\x04K\x01.", r"is no text \(.*\)"),
+    ],
+)
+def test_other_than_a_json_object_is_one_line(path: Path, content: bytes, problem: str) -> None:
+    path.write_bytes(content)
+    with pytest.raises(UnusableFileError, match=rf"^{path}: {problem}$") as caught:
+        read_json(path)
+    assert caught.value.path == path
+
+
+def test_json_and_text_come_back(path: Path) -> None:
+    write_json(path, {"loss": 0.1 + 0.2})
+    assert read_json(path) == {"loss": 0.1 + 0.2}
+    assert read_text(path) == path.read_text()
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UnusableFileError, match=r"d5\.json: not found$"):
+        read_json(tmp_path / "d5.json")

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from vaebench.pipeline import register
+from vaebench.pipeline.files import UnusableFileError
 from vaebench.pipeline.origin import git
 from vaebench.pipeline.stage import StageError
 from vaebench.pipeline.store import usable
@@ -34,6 +35,7 @@ ALONE = f"""
 import importlib.util, sys
 sys.path.append({sysconfig.get_path("purelib")!r})
 assert importlib.util.find_spec("vaebench") is None
+sys.modules.update(dict.fromkeys(("dvc", "ruamel.yaml", "typer")))  # what else this package needs is missing
 """
 WITH_MLFLOW = """
 import mlflow, numpy
@@ -62,8 +64,9 @@ def write_weights(root: Path, latent_dim: int, seed: int) -> None:
 def trained(repo: Path) -> Path:
     """Models of 10 dimensions, with the best FID, 30, hardly worse, and 2, with the best inception score."""
     rows = [row(2, 9.0, 8.0), row(10, 3.0, 7.0), row(30, 3.15, 6.0), row(10, 1.0, 9.0, model="PCA")]
+    others: list[dict[str, object]] = [{"model": "test images", "fid": 0.1}, {"model": "pixel noise"}]
     (repo / "metrics").mkdir()
-    table = pd.DataFrame([*rows, {"model": "test images", "fid": 0.1}], columns=list(COLUMNS))
+    table = pd.DataFrame([*rows, *others], columns=list(COLUMNS))
     table.to_csv(repo / "metrics/benchmark.csv", index=False)
     for latent_dim in (2, 10, 30):
         write_weights(repo, latent_dim, seed=latent_dim)
@@ -238,3 +241,14 @@ def test_missing_weights_are_named(trained: Path) -> None:
     shutil.rmtree("metrics")
     with pytest.raises(StageError, match=r"^metrics/benchmark.csv: not found; `dvc pull` fetches it, or "):
         register.main()
+
+
+def test_weights_that_are_no_such_model_are_named(trained: Path) -> None:
+    write_weights(trained, 10, seed=0)
+    shutil.copy(trained / "models/vae/d30.safetensors", trained / "models/vae/d10.safetensors")
+    before = (trained / "mlflow.db").read_bytes()
+    with pytest.raises(
+        UnusableFileError, match=r"^models/vae/d10\.safetensors: must hold .*: 10, .*}, says "
+    ):
+        register.main()
+    assert (trained / "mlflow.db").read_bytes() == before

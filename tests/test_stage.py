@@ -4,6 +4,7 @@ import os
 import re
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ HEAVY = ("torch", "torchvision", "sklearn", "pandas", "matplotlib", "mlflow", "n
 
 # A stage of a user's: one option, and a way to go wrong.
 SCRIPT = """
+import resource
 from pathlib import Path
 from vaebench.pipeline.files import write_json
 from vaebench.pipeline.params import LatentDimOption
@@ -43,8 +45,13 @@ def main(latent_dim: LatentDimOption, mode: str = "good") -> None:
         raise KeyboardInterrupt
     if mode.startswith("write "):
         write_json(Path(mode.removeprefix("write ")), {})
-    if mode == "disk full":
+    if mode == "no room":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, -1))
+        write_json(Path("models/vae/d5.json"), {})
+    if mode == "no room elsewhere":
         raise OSError(28, "No space left on device")
+    if mode == "unnamed":
+        raise OSError(107, "Transport endpoint is not connected")
     say(f"trained {latent_dim}")
 
 run_stage(main)
@@ -132,7 +139,7 @@ def test_output_that_is_a_folder_is_named(script: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "error"), [("bug", "ValueError: a bug"), ("disk full", "OSError: [Errno 28]")]
+    ("mode", "error"), [("bug", "ValueError: a bug"), ("unnamed", "OSError: [Errno 107]")]
 )
 def test_other_errors_keep_their_traceback(script: Path, mode: str, error: str) -> None:
     done = run(script.parent, "stage.py", "--latent-dim", "5", "--mode", mode)
@@ -157,6 +164,19 @@ def test_password_is_in_no_message_and_in_no_traceback(
         assert part not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    ("mode", "message"),
+    [
+        ("no room", "models/vae/d5.json: File too large; allow larger files (`ulimit -f`) and run it again"),
+        ("no room elsewhere", "No space left on device; make room and run it again"),
+    ],
+)
+def test_full_disk_is_one_line(script: Path, mode: str, message: str) -> None:
+    done = run(script.parent, "stage.py", "--latent-dim", "5", "--mode", mode)
+    assert refusal(done) == message
+    assert not [path for path in script.parent.rglob("*") if path.is_file() and path != script]
+
+
 def test_interrupt_is_no_traceback(script: Path) -> None:
     done = run(script.parent, "stage.py", "--latent-dim", "5", "--mode", "interrupt")
     assert (done.returncode, done.stdout) == (130, "")
@@ -168,16 +188,17 @@ def test_say_writes_a_line_to_stderr(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr() == ("", "epoch 1/2: loss 3.5 – σ² = ½\n")
 
 
-def test_require(tmp_path: Path) -> None:
-    path = tmp_path / "d5.safetensors"
+def test_require(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path("models/vae/d5.safetensors")
     for _ in ("nothing", "a folder"):
         with pytest.raises(StageError) as caught:
-            require(path, "train_vae@5")
+            require(path)
         assert str(caught.value) == f"{path}: not found; `dvc repro train_vae@5` writes it"
-        path.mkdir(exist_ok=True)
+        path.mkdir(exist_ok=True, parents=True)
     path.rmdir()
     path.touch()
-    assert require(path, "train_vae@5") == path
+    assert require(path) == path
 
 
 # The scripts in stages/, with the command lines of dvc.yaml. 7 is the model under study, and in no sweep.
@@ -364,6 +385,118 @@ def test_missing_dimension_is_one_line(
     assert re.fullmatch(
         r"Missing (option|argument|parameter):? '?(--latent-dim|latent_dims|--model)'?\.?", message
     )
+
+
+@pytest.mark.parametrize("folder", ["data", "metrics", "plots/model", "models"])
+@pytest.mark.parametrize("stage", STAGES)
+def test_folder_that_cannot_be_written_is_refused_before_any_work(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stage: str, folder: str
+) -> None:
+    (repo / folder).mkdir(exist_ok=True, parents=True)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != Path(folder))  # root may write anywhere
+    message = run_here(stage, arguments(stage), monkeypatch, capsys)
+    assert re.fullmatch(
+        rf"{folder}: must be a folder that can be written; results go to {folder}\S*", message
+    )
+
+
+# Inputs that are there, and are not what their place promises.
+
+GARBAGE = b"not what it should be\x00\xff\n"
+
+
+def say_how_to_get_it(path: str, stage: str | None) -> str:
+    """The end of the line about a broken input."""
+    anew = f"`dvc repro {stage}` makes it anew"
+    if path == "data/dataset.safetensors":
+        return f"; {anew}"
+    if path.startswith("metrics/"):
+        back = f"`git checkout -- {path}` brings back the committed one"
+        return f"; {back}, {anew}" if stage else f"; {back}"
+    return f"; `dvc pull --force {path}` brings back the recorded one, {anew}"
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if inputs(stage)])
+def test_broken_input_is_one_line_and_nothing_is_recorded(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stage: str
+) -> None:
+    for path in inputs(stage):
+        (repo / path).parent.mkdir(parents=True, exist_ok=True)
+        (repo / path).write_bytes(GARBAGE)
+    message = run_here(stage, arguments(stage), monkeypatch, capsys)
+    path = message.partition(":")[0]
+    assert path in inputs(stage)
+    assert message.endswith(say_how_to_get_it(path, writers()[path]))
+    assert not (repo / "mlflow.db").exists()
+
+
+DIMENSIONS = ["2", "3", "4", "5", "10", "30"]
+
+
+@pytest.fixture
+def results(repo: Path, made: Path) -> Path:
+    """A fresh clone with all that."""
+    shutil.copytree(made, repo, dirs_exist_ok=True)
+    return repo
+
+
+ALL = ["--model", "5", *DIMENSIONS]
+
+
+@pytest.mark.parametrize(
+    ("stage", "command", "broken", "other"),
+    [
+        ("train_vae", ["--latent-dim", "5"], "data/dataset.safetensors", "models/vae/d5.safetensors"),
+        (
+            "train_classifier",
+            ["--member", "0"],
+            "data/dataset.safetensors",
+            "models/classifier/0.safetensors",
+        ),
+        ("reproduce_report", ["--latent-dim", "5"], "data/dataset.safetensors", "data/pictures/d5.npz"),
+        (
+            "evaluate",
+            ["--latent-dim", "5", "--panel", "3"],
+            "models/vae/d5.safetensors",
+            "models/vae/d10.safetensors",
+        ),
+        (
+            "evaluate",
+            ["--latent-dim", "5", "--panel", "3"],
+            "models/classifier/2.safetensors",
+            "models/vae/d5.safetensors",
+        ),
+        ("evaluate_references", ["--panel", "3"], "models/classifier/1.safetensors", "metrics/findings.md"),
+        ("aggregate", ALL, "metrics/training/d10.json", "metrics/training/d30.json"),
+        ("aggregate", ALL, "metrics/evaluation/d4.json", "metrics/evaluation/d3.json"),
+        ("aggregate", ALL, "metrics/reproduction/d4.json", "metrics/reproduction/d3.json"),
+        ("aggregate", ALL, "metrics/references.json", "metrics/model.json"),
+        ("aggregate", ALL, "metrics/training/d2.csv", "metrics/reproduction/d2.csv"),
+        ("aggregate", ALL, "metrics/reproduction/d2.csv", "metrics/report.csv"),
+        ("aggregate", ALL, "metrics/report.csv", "metrics/reproduction/d2.csv"),
+        ("render", ALL, "metrics/benchmark.csv", "metrics/report.csv"),
+        ("render", ALL, "metrics/references.json", "metrics/evaluation/d2.json"),
+        ("render", ALL, "metrics/training/d2.csv", "metrics/report.csv"),
+        ("render", ALL, "metrics/reproduction/d2.csv", "metrics/benchmark.csv"),
+        ("render", ALL, "metrics/evaluation/d2.json", "metrics/evaluation/d3.json"),
+        ("render", ALL, "data/pictures/d5.npz", "data/pictures/d10.npz"),
+    ],
+)
+def test_input_that_is_empty_or_another_file_is_named(
+    results: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    stage: str,
+    command: list[str],
+    broken: str,
+    other: str,
+) -> None:
+    for content in (b"", (results / other).read_bytes()):
+        (results / broken).write_bytes(content)
+        message = run_here(stage, command, monkeypatch, capsys)
+        assert message.startswith(f"{broken}: ")
+        assert message.endswith(say_how_to_get_it(broken, writers().get(broken)))
+    assert not (results / "mlflow.db").exists()
 
 
 def test_folders_that_can_be_made_or_written_pass(tmp_path: Path) -> None:

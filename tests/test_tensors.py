@@ -1,14 +1,16 @@
 """Files of tensors: what comes back, that equal content is equal bytes, and weights drawn from a seed."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor, nn
 
-from vaebench.tensors import build_model, load_tensors, save_tensors
+from vaebench.pipeline.files import UnusableFileError
+from vaebench.tensors import build_model, load_tensors, load_weights, save_tensors
 
 ABOUT = {"model": "vae", "latent_dim": 5, "note": "σ² = ½", "nested": {"b": [1, 2.5], "a": None}}
 
@@ -78,6 +80,69 @@ def test_other_content_is_other_bytes(tmp_path: Path, tensors: dict[str, Tensor]
         save_tensors(tmp_path / "file", {**tensors, **changed}, about)
         written.add((tmp_path / "file").read_bytes())
     assert len(written) == 4
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda content: b"",
+        lambda content: b"not safetensors at all",
+        lambda content: content[:7],
+        lambda content: content[:-1],
+        lambda content: content + b"more",
+        lambda content: content[:8] + b"[" + content[9:],
+        lambda content: b"\xff" * 8 + content[8:],
+    ],
+)
+def test_broken_file_is_one_line(
+    tmp_path: Path, tensors: dict[str, Tensor], spoil: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / "file.safetensors"
+    save_tensors(path, tensors, ABOUT)
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(UnusableFileError, match=rf"^{path}: is no file of tensors of this project \(.*\)$"):
+        load_tensors(path)
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"format": "pt"}, {"vaebench": "{"}, {"vaebench": "[5]"}])
+def test_file_that_does_not_say_what_it_holds_is_refused(
+    tmp_path: Path, metadata: dict[str, str] | None
+) -> None:
+    path = tmp_path / "file.safetensors"
+    save_file({"weight": torch.zeros(3)}, path, metadata)
+    with pytest.raises(UnusableFileError, match=rf"^{path}: "):
+        load_tensors(path)
+
+
+def test_pickle_is_not_unpickled(tmp_path: Path) -> None:
+    path = tmp_path / "file.safetensors"
+    torch.save({"weight": torch.zeros(3)}, path)
+    with pytest.raises(UnusableFileError, match="is no file of tensors"):
+        load_tensors(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"0.bias": None}, r"holds other weights than the model has: 0\.bias"),
+        ({"more": torch.zeros(1)}, "holds other weights than the model has: more"),
+        ({"0.bias": torch.zeros(7)}, r"0\.bias must be torch\.float32 \(8,\), is torch\.float32 \(7,\)"),
+        (
+            {"0.bias": torch.zeros(8).double()},
+            r"0\.bias must be torch\.float32 \(8,\), is torch\.float64 \(8,\)",
+        ),
+        ({"0.bias": torch.full((8,), torch.nan)}, r"0\.bias holds NaN or infinity"),
+        ({"0.bias": torch.full((8,), -torch.inf)}, r"0\.bias holds NaN or infinity"),
+    ],
+)
+def test_weights_that_are_not_the_models_are_refused(changes: dict[str, Tensor | None], problem: str) -> None:
+    model = build_model(layers, seed=3)
+    before = bits(model)
+    weights = {**build_model(layers, seed=4).state_dict(), **changes}
+    given = {name: weight for name, weight in weights.items() if weight is not None}
+    with pytest.raises(UnusableFileError, match=f"^file: {problem}$"):
+        load_weights("file", model, given)
+    assert bits(model) == before
 
 
 # Weights from a seed.

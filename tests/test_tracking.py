@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
+from disks import no_room
 from vaebench.data import Dataset, Images, save_dataset
 from vaebench.download import make_digits
 from vaebench.pipeline import process
@@ -552,3 +553,30 @@ def test_server_that_goes_away_costs_one_warning_and_not_the_stage(
     assert err.startswith(f"warning: MLflow at {uri} failed (")
     assert err.endswith("; the rest of the record is kept: `make replay` sends it\n")
     assert err.count("\n") == 1
+
+
+def test_full_disk_costs_two_warnings_and_not_the_stage(
+    repo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (repo / "d5.json").write_text("scores" * 1000)
+    with track("evaluate@5", params={}) as run:
+        run.log_metrics({"loss": 1.0})
+        with no_room(0):
+            run.log_metrics({"loss": 2.0})
+            run.log_artifact(repo / "d5.json")
+    failed, lost = capsys.readouterr().err.splitlines()
+    assert failed.startswith("warning: MLflow at sqlite:///")
+    assert lost.startswith("warning: it cannot be kept (")
+    assert "File too large" in lost
+
+
+@pytest.mark.parametrize("content", [b"", b"no data set", b"\x02\0\0\0\0\0\0\0{}"])
+def test_data_set_that_cannot_be_read_costs_a_warning(
+    repo: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    (repo / "data").mkdir()
+    (repo / "data/dataset.safetensors").write_bytes(content)
+    execute("render")
+    [warning] = capsys.readouterr().err.splitlines()
+    assert warning.startswith("warning: data/dataset.safetensors: is no data set (")
+    assert statuses(children(repo)) == ["FINISHED"]

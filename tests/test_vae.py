@@ -13,7 +13,8 @@ from torch.nn import functional
 from textbook import TextbookVAE, textbook_loss
 from vaebench.layers import ConvTranspose2d, ToPixels
 from vaebench.losses import loss_terms
-from vaebench.tensors import load_tensors
+from vaebench.pipeline.files import UnusableFileError
+from vaebench.tensors import load_tensors, save_tensors
 from vaebench.vae import VAE, Posterior, build_vae, load_vae, save_vae
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -314,3 +315,50 @@ def test_loaded_weights_are_fast_to_read(tmp_path: Path) -> None:
     kernels = [weight for weight in loaded.parameters() if weight.dim() == 4]
     assert len(kernels) == 8
     assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
+
+
+def test_model_of_another_dimension_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "d5.safetensors"
+    save_vae(path, build_vae(10, seed=7))
+    assert load_vae(path, latent_dim=10).latent_dim == 10
+    with pytest.raises(
+        UnusableFileError, match=rf"^{path}: must hold .*: 5, .*}}, says that it holds .*: 10, .*}}$"
+    ):
+        load_vae(path, latent_dim=5)
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {},
+        {"model": "classifier"},
+        {"model": "vae"},
+        {"model": "vae", "latent_dim": "2"},
+        {"model": "vae", "latent_dim": 3},
+        {"model": "vae", "latent_dim": 10**12},
+    ],
+)
+@pytest.mark.parametrize("latent_dim", [None, 2])
+def test_file_that_says_something_else_is_refused(
+    tmp_path: Path, about: dict[str, object], latent_dim: int | None
+) -> None:
+    path = tmp_path / "d2.safetensors"
+    save_tensors(path, build_vae(2, seed=7).state_dict(), about)
+    with pytest.raises(UnusableFileError, match=rf"^{path}: must hold "):
+        load_vae(path, latent_dim=latent_dim)
+
+
+@pytest.mark.parametrize("latent_dim", [None, 2])
+def test_weights_of_another_model_are_refused(tmp_path: Path, latent_dim: int | None) -> None:
+    path = tmp_path / "d2.safetensors"
+    about = {"model": "vae", "latent_dim": 2}
+    weights = build_vae(2, seed=7).state_dict()
+    for odd in (
+        {},
+        {"layers.0.weight": torch.zeros(3)},
+        {**weights, "mean.weight": torch.zeros(3, 7 * 7 * 64)},
+        {**weights, "expand.bias": torch.full((7 * 7 * 64,), torch.nan)},
+    ):
+        save_tensors(path, odd, about)
+        with pytest.raises(UnusableFileError, match=rf"^{path}: "):
+            load_vae(path, latent_dim=latent_dim)

@@ -14,9 +14,11 @@ from vaebench.data import Images
 from vaebench.device import Workers
 from vaebench.gradients import BatchGradients, epoch_means
 from vaebench.optimizers import Update
-from vaebench.tensors import build_model, load_tensors, save_tensors
+from vaebench.pipeline.files import UnusableFileError
+from vaebench.tensors import build_model, load_tensors, load_weights, save_tensors
 
 SHIFT = 2  # pixels a training image is moved at most, in each direction
+_ABOUT = {"model": "classifier"}  # what the file says of itself
 
 
 class Reading(NamedTuple):
@@ -66,14 +68,20 @@ def build_classifier(seed: int) -> Classifier:
 
 def save_classifier(path: Path, classifier: Classifier) -> None:
     """Write the weights."""
-    save_tensors(path, classifier.state_dict(), {"model": "classifier"})
+    save_tensors(path, classifier.state_dict(), _ABOUT)
 
 
 def load_classifier(path: Path, device: torch.device) -> Classifier:
-    """Rebuild the classifier that `save_classifier` wrote, in evaluation mode."""
-    weights, _ = load_tensors(path)
+    """Rebuild the classifier that `save_classifier` wrote, in evaluation mode.
+
+    Raises:
+        UnusableFileError: the file is not that of a classifier.
+    """
+    weights, about = load_tensors(path)
+    if about != _ABOUT:
+        raise UnusableFileError(path, f"must hold {_ABOUT}, says that it holds {about}")
     classifier = build_classifier(seed=0)
-    classifier.load_state_dict(weights)
+    load_weights(path, classifier, weights)
     return classifier.to(device).eval()
 
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from vaebench.layers import Convolutions, ConvTranspose2d, ToPixels
-from vaebench.tensors import build_model, load_tensors, save_tensors
+from vaebench.pipeline.files import UnusableFileError
+from vaebench.tensors import build_model, load_tensors, load_weights, save_tensors
 
 
 class Posterior(NamedTuple):
@@ -76,9 +77,23 @@ def save_vae(path: Path, vae: VAE) -> None:
     save_tensors(path, vae.state_dict(), {"model": "vae", "latent_dim": vae.latent_dim})
 
 
-def load_vae(path: Path | str, device: torch.device | str = "cpu") -> VAE:
-    """Rebuild the model that `save_vae` wrote, in evaluation mode."""
+def load_vae(path: Path | str, device: torch.device | str = "cpu", latent_dim: int | None = None) -> VAE:
+    """Rebuild the model that `save_vae` wrote, in evaluation mode.
+
+    Args:
+        path: the file.
+        device: where the model goes.
+        latent_dim: how many dimensions it must have; where None, as many as the file says.
+
+    Raises:
+        UnusableFileError: the file is not that of such a model.
+    """
     weights, about = load_tensors(path)
-    vae = build_vae(about["latent_dim"], seed=0)
-    vae.load_state_dict(weights)
+    if latent_dim is None:  # from the weights, which are as large as they say
+        latent_dim = weights["mean.bias"].numel() if "mean.bias" in weights else 0
+    wanted = {"latent_dim": latent_dim, "model": "vae"}
+    if about != wanted:
+        raise UnusableFileError(path, f"must hold {wanted}, says that it holds {about}")
+    vae = build_vae(latent_dim, seed=0)
+    load_weights(path, vae, weights)
     return vae.to(device).eval()

@@ -1,15 +1,14 @@
 """`make report`: the results of the pipeline as one HTML file."""
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from vaebench.pipeline import paths
-from vaebench.pipeline.files import write_text
+from vaebench.pipeline.files import read_text, write_text
 from vaebench.pipeline.params import load_params
-from vaebench.pipeline.stage import require_result, run_stage, say
+from vaebench.pipeline.stage import require_result, require_writable, run_stage, say
 
 
 def main(
@@ -17,32 +16,44 @@ def main(
 ) -> None:
     """Write the report page."""
     dataset = load_params().data.dataset
-    table_file = require_result(paths.BENCHMARK_CSV, "aggregate")
-    findings_file = require_result(paths.FINDINGS, "aggregate")
-
-    import pandas as pd
+    require_writable([output.parent])
+    table_file = require_result(paths.BENCHMARK_CSV)
+    findings_file = require_result(paths.FINDINGS)
 
     from vaebench.page.build import Results, build
     from vaebench.page.explorer import Explored
     from vaebench.page.origin import recorded_runs, trace
     from vaebench.pictures import load_pictures
     from vaebench.pipeline.origin import head
+    from vaebench.pipeline.results import (
+        Evaluation,
+        References,
+        Reproduction,
+        Training,
+        read_benchmark,
+        read_curve,
+        read_result,
+    )
     from vaebench.vae import load_vae
 
-    table = pd.read_csv(table_file)
+    table = read_benchmark(table_file)
     dimensions = sorted(int(each) for each in table.loc[table["model"] == "VAE", "latent_dim"])
-    trainings = {each: _read(paths.training(each), f"train_vae@{each}") for each in dimensions}
-    evaluations = {each: _read(paths.evaluation(each), f"evaluate@{each}") for each in dimensions}
+    trainings = {
+        each: read_result(require_result(paths.training(each)), Training, each) for each in dimensions
+    }
+    evaluations = {
+        each: read_result(require_result(paths.evaluation(each)), Evaluation, each) for each in dimensions
+    }
     models = {
         each: Explored(
-            load_vae(require_result(paths.vae_weights(each), f"train_vae@{each}")),
-            load_pictures(require_result(paths.pictures(each), f"evaluate@{each}")),
+            load_vae(require_result(paths.vae_weights(each)), latent_dim=each),
+            load_pictures(require_result(paths.pictures(each)), each),
             evaluations[each]["kl_spectrum"],
             evaluations[each]["active"],
         )
         for each in dimensions
     }
-    references = _read(paths.REFERENCES, "evaluate_references")
+    references = read_result(require_result(paths.REFERENCES), References)
     # Numbers that tell the run which made a file from all others.
     files: list[tuple[str, Path, dict[str, float]]] = [("report", paths.REPORT, {})]
     for each in dimensions:
@@ -50,7 +61,7 @@ def main(
         files.append((f"train_vae@{each}", paths.training(each), seconds))
         files.append((f"evaluate@{each}", paths.evaluation(each), evaluations[each]["vae"]))
         if paths.reproduction(each).is_file():
-            reproduction = _read(paths.reproduction(each), f"reproduce_report@{each}")
+            reproduction = read_result(paths.reproduction(each), Reproduction, each)
             seconds = {"training_seconds": reproduction["training_seconds"]}
             files.append((f"reproduce_report@{each}", paths.reproduction(each), seconds))
     files.append(("aggregate", paths.FINDINGS, {}))
@@ -60,12 +71,9 @@ def main(
     page = build(
         Results(
             table=table,
-            findings=findings_file.read_text(encoding="utf-8"),
+            findings=read_text(findings_file),
             trainings=trainings,
-            curves={
-                each: pd.read_csv(require_result(paths.curve(each), f"train_vae@{each}"))
-                for each in dimensions
-            },
+            curves={each: read_curve(require_result(paths.curve(each)), tested=True) for each in dimensions},
             models=models,
             plots=paths.BENCHMARK_PLOTS,
             origins=[trace(*made, runs) for made in files],
@@ -75,11 +83,6 @@ def main(
     )
     write_text(output, page)
     say(f"{output}: {output.stat().st_size / 1e6:.1f} MB; open it in a browser")
-
-
-def _read(path: Path, stage: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(require_result(path, stage).read_text())
-    return content
 
 
 if __name__ == "__main__":

@@ -19,11 +19,13 @@ from vaebench.criteria import CRITERIA, Criterion, estimate, points, winners
 from vaebench.page import charts
 from vaebench.page.explorer import Explored, explorer_data
 from vaebench.page.origin import Origin
+from vaebench.pipeline.files import UnusableFileError
 from vaebench.table import Record, cell, records, rows_of
 
 _FILES = resources.files("vaebench.page")
 _TENSORFLOW = ("tf-core-4.22.0.min.js", "tf-backend-wasm-4.22.0.min.js")
 _WASM = "tf-backend-wasm-4.22.0-simd.wasm"
+_PNG = b"\x89PNG\r\n\x1a\n"  # how such a file begins
 
 # Pictures of every model: file name, title, what to see, alternative text.
 _GALLERIES = (
@@ -267,8 +269,12 @@ def _gallery(kind: tuple[str, str, str, str], dimensions: Iterable[int], plots: 
 
 
 def _image(path: Path, title: str, alt: str) -> _Image:
+    if not path.is_file():
+        raise UnusableFileError(path, "not found")
     content = path.read_bytes()
-    width, height = struct.unpack(">II", content[16:24])  # of a PNG
+    if content[:8] != _PNG or len(content) < 24:
+        raise UnusableFileError(path, "is no PNG")
+    width, height = struct.unpack(">II", content[16:24])
     return _Image(title, f"data:image/png;base64,{base64.b64encode(content).decode()}", alt, width, height)
 
 
@@ -276,7 +282,7 @@ def _html(markdown: str) -> Markup:
     """Return Markdown as HTML, its headings a level lower and without the first: the page has its own."""
     reader = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = reader.parse(markdown)
-    end = next(place for place, token in enumerate(tokens) if token.type == "heading_close")
+    end = next((place for place, token in enumerate(tokens) if token.type == "heading_close"), -1)
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{int(token.tag[1]) + 1}"

@@ -14,20 +14,37 @@ MODEL_METRICS = Path("metrics/model.json")
 BENCHMARK_PLOTS = Path("plots/benchmark")
 MODEL_PLOTS = Path("plots/model")
 
-RESULT_FOLDERS = tuple(
-    Path(name)
-    for name in (
-        "data/pictures",
-        "metrics/classifier",
-        "metrics/evaluation",
-        "metrics/reproduction",
-        "metrics/training",
-        "models/classifier",
-        "models/vae",
-        "plots/benchmark",
-        "plots/model",
-    )
-)
+# Which stage writes what; `*` is the item of its matrix, or any file of a folder.
+WRITERS = {
+    "data/dataset.safetensors": "download",
+    "models/classifier/*.safetensors": "train_classifier@*",
+    "metrics/classifier/*.json": "train_classifier@*",
+    "models/vae/d*.safetensors": "train_vae@*",
+    "metrics/training/d*.csv": "train_vae@*",
+    "metrics/training/d*.json": "train_vae@*",
+    "metrics/reproduction/d*.csv": "reproduce_report@*",
+    "metrics/reproduction/d*.json": "reproduce_report@*",
+    "data/pictures/d*.npz": "evaluate@*",
+    "metrics/evaluation/d*.json": "evaluate@*",
+    "metrics/references.json": "evaluate_references",
+    "metrics/benchmark.csv": "aggregate",
+    "metrics/benchmark.md": "aggregate",
+    "metrics/findings.md": "aggregate",
+    "metrics/model.json": "aggregate",
+    "plots/benchmark/*": "render",
+    "plots/model/*": "render",
+}
+RESULT_FOLDERS = sorted({Path(pattern).parent for pattern in WRITERS})
+
+
+def writer(path: Path) -> str | None:
+    """Return the stage that writes `path`, as `dvc repro` takes it, such as `train_vae@5`."""
+    for pattern, stage in WRITERS.items():
+        before, _, after = pattern.partition("*")
+        name = path.as_posix()
+        if name == pattern or ("*" in pattern and name.startswith(before) and name.endswith(after)):
+            return stage.replace("*", name.removeprefix(before).removesuffix(after))
+    return None
 
 
 def classifier_weights(member: int) -> Path:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vaebench.pipeline.files import UnusableFileError
 from vaebench.pipeline.store import PARENT_TAG, STAGE_TAG, Store
 
 if TYPE_CHECKING:
@@ -69,13 +70,20 @@ Record = Metrics | DatasetRead | Artifact | Model | End
 
 
 def dataset_read(run_id: str, file: Path) -> DatasetRead:
-    """Return what the head of a data set's file says of it: see `vaebench.data`, which would import torch."""
-    from safetensors import safe_open
+    """Return what the head of a data set's file says of it: see `vaebench.data`, which would import torch.
 
-    with safe_open(file, framework="numpy") as content:
-        about = json.loads(content.metadata()["vaebench"])
-        train, test = (content.get_slice(f"{split}_labels").get_shape()[0] for split in ("train", "test"))
-    return DatasetRead(run_id, about["name"], about["digest"], train, test)
+    Raises:
+        UnusableFileError: the file is no data set.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with file.open("rb"), safe_open(file, framework="numpy") as content:
+            about = json.loads((content.metadata() or {})["vaebench"])
+            train, test = (content.get_slice(f"{split}_labels").get_shape()[0] for split in ("train", "test"))
+        return DatasetRead(run_id, about["name"], about["digest"], train, test)
+    except (SafetensorError, LookupError, TypeError, ValueError) as error:
+        raise UnusableFileError(file, f"is no data set ({error!r})") from error
 
 
 def send(store: Store, record: Record) -> None:

@@ -38,22 +38,23 @@ def main(
     The criterion is the FID of its samples, unless --by names another. A model that is registered by it
     already gets the alias and no second version.
     """
-    table_file = require_result(paths.BENCHMARK_CSV, "aggregate")
-
-    import pandas as pd
+    table_file = require_result(paths.BENCHMARK_CSV)
 
     from vaebench.criteria import CRITERIA, estimate, winners
+    from vaebench.pipeline.results import read_benchmark
     from vaebench.table import cell, rows_of
+    from vaebench.vae import load_vae
 
     criterion = next((each for each in CRITERIA if each.column == by), None)
     if criterion is None:
         raise StageError(f"--by must be one of {', '.join(each.column for each in CRITERIA)}, got {by!r}")
-    rows = rows_of(pd.read_csv(table_file), "VAE")
+    rows = rows_of(read_benchmark(table_file), "VAE")
     estimates = {dimension: found for dimension, row in rows.items() if (found := estimate(row, by))}
     if not estimates:
         raise StageError(f"{table_file}: has no VAE with {by}; `dvc repro aggregate` writes it")
     best, *tied = winners(estimates, higher=criterion.higher)
-    weights = require_result(paths.vae_weights(best), f"train_vae@{best}")
+    weights = require_result(paths.vae_weights(best))
+    load_vae(weights, latent_dim=best)  # which says if it is not what it should be
     tags = {
         "criterion": by,
         "value": cell(rows[best], by, criterion.form),

@@ -1,5 +1,6 @@
 """What every stage script shares: its command line, its one-line errors, its progress lines."""
 
+import errno
 import os
 import sys
 import traceback
@@ -11,10 +12,20 @@ from typing import NoReturn
 
 import typer
 
+from vaebench.pipeline.files import UnusableFileError
 from vaebench.pipeline.origin import git
-from vaebench.pipeline.paths import RESULT_FOLDERS
+from vaebench.pipeline.paths import DATASET, REPORT, RESULT_FOLDERS, writer
 from vaebench.pipeline.process import Terminated, terminable
 from vaebench.pipeline.secrets import public
+
+# What the disk of a file may lack, and what to do then.
+_DISK_REMEDIES = {
+    errno.ENOSPC: "; make room and run it again",
+    errno.EDQUOT: "; make room, or have the quota raised, and run it again",
+    errno.EFBIG: "; allow larger files (`ulimit -f`) and run it again",
+    errno.EROFS: "; mount it writable and run it again",
+    errno.EIO: "; check that disk and run it again",
+}
 
 
 class StageError(Exception):
@@ -46,33 +57,37 @@ def run_stage(main: Callable[..., None]) -> NoReturn:
         _fail(str(error))
     except typer.TyperException as error:
         _fail(error.format_message())
+    except UnusableFileError as error:
+        _fail(f"{error}{_remedy(error.path)}")
     except OSError as error:
-        if error.filename is None:
+        remedy = _DISK_REMEDIES.get(error.errno or 0, "")
+        if error.filename is None and not remedy:
             _crash()
-        _fail(f"{error.filename2 or error.filename}: {error.strerror}")
+        place = error.filename2 or error.filename
+        _fail(f"{f'{place}: ' if place else ''}{error.strerror}{remedy}")
     except Exception:
         _crash()
 
 
-def require(path: Path, stage: str) -> Path:
+def require(path: Path) -> Path:
     """Return `path` if the file exists.
 
     Raises:
         StageError: it does not; the message names the stage that writes it.
     """
     if not path.is_file():
-        raise StageError(f"{path}: not found; `dvc repro {stage}` writes it")
+        raise StageError(f"{path}: not found; `dvc repro {writer(path)}` writes it")
     return path
 
 
-def require_result(path: Path, stage: str) -> Path:
+def require_result(path: Path) -> Path:
     """Return `path` if the file exists: a result that the remote may have.
 
     Raises:
         StageError: it does not; the message says how to get it, or which stage writes it.
     """
     if not path.is_file():
-        raise StageError(f"{path}: not found; `dvc pull` fetches it, or `dvc repro {stage}` writes it")
+        raise StageError(f"{path}: not found; `dvc pull` fetches it, or `dvc repro {writer(path)}` writes it")
     return path
 
 
@@ -105,6 +120,20 @@ def require_history() -> None:
             f"{root}: a shallow clone, where DVC loses an experiment of `--temp` or the queue;"
             " fetch the rest: git fetch --unshallow"
         )
+
+
+def _remedy(path: Path) -> str:
+    """Return how to get a result again that is not what its place promises, to be added to what is wrong."""
+    stage = writer(path)
+    anew = f"`dvc repro {stage}` makes it anew"
+    if path == DATASET:
+        return f"; {anew}"
+    back = f"`git checkout -- {path}` brings back the committed one"
+    if path == REPORT:
+        return f"; {back}"
+    if path.parts[:1] in (("models",), ("data",)):
+        back = f"`dvc pull --force {path}` brings back the recorded one"
+    return f"; {back}, {anew}" if stage else ""
 
 
 def say(message: str) -> None:

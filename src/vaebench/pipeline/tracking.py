@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from vaebench.pipeline import paths
+from vaebench.pipeline.files import UnusableFileError
 from vaebench.pipeline.leftovers import end_left_overs
 from vaebench.pipeline.origin import COMMIT_TAG, git, origin, why_no_commit
 from vaebench.pipeline.params import load_params
@@ -118,7 +119,10 @@ class StageRun:
         A stage that has read no data set works on what others made of the one that is there.
         """
         if not self._dataset_known and paths.DATASET.is_file():
-            self._record_dataset(dataset_read(self._run_id, paths.DATASET))
+            try:
+                self._record_dataset(dataset_read(self._run_id, paths.DATASET))
+            except (UnusableFileError, OSError) as error:
+                say(f"warning: {error}; the record names no data set")
         self._record(End(self._run_id, self._parent_id, status, _now()))
         if self._outbox:
             self._outbox.close()

@@ -11,14 +11,13 @@ import typer
 from vaebench.pipeline import database
 from vaebench.pipeline.address import is_database, sqlite_file
 from vaebench.pipeline.locks import held
-from vaebench.pipeline.secrets import public
+from vaebench.pipeline.secrets import bare
 from vaebench.pipeline.stage import StageError, run_stage, say
 from vaebench.pipeline.store import (
     EXPERIMENT,
     deleted,
     find_experiment,
     open_client,
-    public,
     repository_root,
     store_lock,
     store_uri,
@@ -38,7 +37,7 @@ def main(
     remote = not is_database(uri)
     if not remote:
         _require_free(port)
-    address = public(uri).rstrip("/") if remote else f"http://{HOST}:{port}"
+    address = bare(uri).rstrip("/") if remote else f"http://{HOST}:{port}"
     found = _recorded(uri, root)
     if found:
         say(f"The executions:      {runs_page(address, found, BENCHMARK)}")
