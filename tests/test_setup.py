@@ -13,6 +13,7 @@ from projects import clone, run
 STAND_IN = """\
 #!/bin/sh
 case "$1 $2" in
+    "-c import torch"* | "-c import alembic"*) exit ;;
     "-c "*) exec "{python}" "$@" ;;
     "-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && cp "$0" "$3/bin/uv" ;;
     "$FAILING") exit 1 ;;
