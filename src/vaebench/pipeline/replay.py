@@ -95,7 +95,8 @@ class _Replay:
 
 def _open(uri: str, experiment_id: str, root: Path) -> Store:
     """Open a store as it is: a new one, made where the database was moved away, would refuse everything."""
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+    file = uri.partition("?")[0].removeprefix("sqlite:///")
+    if uri.startswith("sqlite:///") and not Path(file).is_file():
         raise FileNotFoundError("there is no such database")
 
     from mlflow import MlflowClient
