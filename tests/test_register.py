@@ -184,7 +184,7 @@ def test_variables_that_are_set_for_other_work_are_left_to_it(
     client = MlflowClient(f"sqlite:///{trained / 'mlflow.db'}")
     other = client.create_experiment("other")
     run = client.create_run(other, run_name="mine")
-    before = run.to_dictionary()
+    before = client.get_run(run.info.run_id).to_dictionary()
     variables = {
         "MLFLOW_RUN_ID": run.info.run_id,
         "MLFLOW_EXPERIMENT_ID": other,
