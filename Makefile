@@ -13,7 +13,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export SHELL := /bin//sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro show ui replay register report screenshots test format lint types unit bench recipes times lock
+.PHONY: help setup demo pull repro show ui replay register report screenshots check test format lint types unit bench recipes times lock
 
 help:  ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ show: setup  ## List the experiments with their parameters and metrics
 ui: setup  ## Browse the runs in MLflow, on this machine alone (PORT=5000)
 	@PYTHONPATH=src python -m vaebench.pipeline.ui --port '$(PORT)'
 
+pull: setup  ## Fetch the trained models and arrays, from the remote inside this repository
+	dvc pull --quiet
+
 report: setup  ## Write report.html: the benchmark as one page, with its models to play with
 	python -m vaebench.page
 
@@ -72,6 +75,8 @@ types: setup
 	mypy
 unit: setup
 	pytest
+check: setup lint types  ## Run the checks that start no pipeline, no server and no browser (2 minutes)
+	pytest -m "not slow"
 
 format: setup  ## Format the code
 	ruff format .

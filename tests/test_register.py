@@ -40,7 +40,8 @@ sys.modules.update(dict.fromkeys(("dvc", "ruamel.yaml", "typer")))  # what else 
 WITH_MLFLOW = """
 import mlflow, numpy
 model = mlflow.pyfunc.load_model("models:/vaebench@champion")
-images = model.predict(numpy.random.default_rng(0).standard_normal((64, 10), dtype="float32"))
+latent_dim = model.metadata.signature.inputs.inputs[0].shape[1]
+images = model.predict(numpy.random.default_rng(0).standard_normal((64, latent_dim), dtype="float32"))
 """
 WITH_VAEBENCH = """
 import torch

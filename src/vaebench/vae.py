@@ -78,7 +78,7 @@ def save_vae(path: Path, vae: VAE) -> None:
 
 
 def load_vae(path: Path | str, device: torch.device | str = "cpu", latent_dim: int | None = None) -> VAE:
-    """Rebuild the model that `save_vae` wrote, in evaluation mode.
+    """Rebuild the model that `save_vae` wrote, in evaluation mode and without gradients.
 
     Args:
         path: the file.
@@ -96,4 +96,4 @@ def load_vae(path: Path | str, device: torch.device | str = "cpu", latent_dim: i
         raise UnusableFileError(path, f"must hold {wanted}, says that it holds {about}")
     vae = build_vae(latent_dim, seed=0)
     load_weights(path, vae, weights)
-    return vae.to(device).eval()
+    return vae.requires_grad_(requires_grad=False).to(device).eval()
