@@ -21,7 +21,9 @@ def main(
     findings_file = require_result(paths.FINDINGS, "aggregate")
 
     import pandas as pd
+    import torch
 
+    from vaebench.classifier import load_classifier
     from vaebench.page.build import Results, build
     from vaebench.page.explorer import Explored
     from vaebench.page.origin import head, recorded_runs, trace
@@ -66,6 +68,14 @@ def main(
                 for each in dimensions
             },
             models=models,
+            panel=[
+                load_classifier(
+                    require_result(paths.classifier_weights(each), f"train_classifier@{each}"),
+                    torch.device("cpu"),
+                )
+                for each in range(references["panel"])
+            ],
+            panel_accuracy=references["panel_test_accuracy"],
             plots=paths.BENCHMARK_PLOTS,
             origins=[trace(*made, runs) for made in files],
             commit=head(),
