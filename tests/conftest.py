@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from browsers import FLAGS
 from projects import STAGES, clone, make_template, ran, succeed
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
     from torch import Tensor
 
     from vaebench.data import Dataset
@@ -120,6 +122,20 @@ def global_rng_untouched() -> Iterator[None]:
     before = states()
     yield
     assert states() == before
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    program = next((found for name in names if (found := shutil.which(name))), None)
+    if program is None:
+        pytest.skip(f"no browser is found: none of {', '.join(names)} is on the path")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+        yield opened
+        opened.close()
 
 
 @pytest.fixture(scope="session")

@@ -330,7 +330,7 @@ def _image(path: Path, title: str, alt: str) -> _Image:
 
 
 def _findings(markdown: str) -> _Findings:
-    """Return Markdown as HTML by section, headings a level lower and without the first: the page has its own."""
+    """Return Markdown as HTML by section, headings a level lower, without the first: the page has its own."""
     reader = MarkdownIt("commonmark", {"html": False}).enable("table")
 
     def rendered(tokens: Sequence[Token]) -> Markup:

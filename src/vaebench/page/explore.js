@@ -23,7 +23,7 @@ function show() {
     slider.value = value;
     slider.nextElementSibling.textContent = value.toFixed(2);
   });
-  once("model", [state.dimension], showModel);
+  once("model", [state.dimension, state.digit], showModel);
   keepManifold();
   paintPlane();
   const place = placeOf(state.latents).map((value) => value.toFixed(2)).join(", ");
@@ -42,31 +42,39 @@ function show() {
 
 // What the point is, and how far its picture is from the digit.
 function about(pixels) {
-  const { at, digit } = state;
-  const sentences = {
-    origin: ["The middle of the prior."],
-    draw: ["A draw from N(0, I)."],
-    digit: [`${digit?.name}, as it is reconstructed.`],
-    walk: [`${Math.round(100 * at.share)} % of the way.`],
-    test: [`Test digit ${at.index + 1}, a ${labels[at.index]}${current().shown < state.dimension ? ", by its two components alone" : ""}.`],
-    free: [],
-  }[at.kind];
-  if (digit) {
+  const sentences = [whatIsThere()];
+  if (state.digit) {
     const { error, kl } = digitPosterior();
-    if (at.kind === "digit") sentences.push(`It differs by ${error.toFixed(1)} (squared error); its KL is ${kl.toFixed(1)} nats.`);
-    else sentences.push(`Squared error against the digit: ${squaredError(pixels, digit.pixels).toFixed(1)}; its reconstruction's: ${error.toFixed(1)}.`);
+    const differs = squaredError(pixels, state.digit.pixels).toFixed(1);
+    sentences.push(
+      state.at.kind === "digit"
+        ? `It differs by ${error.toFixed(1)} (squared error); its KL is ${kl.toFixed(1)} nats.`
+        : `Squared error against the digit: ${differs}; its reconstruction's: ${error.toFixed(1)}.`,
+    );
   }
-  return sentences.join(" ");
+  return sentences.filter(Boolean).join(" ");
+}
+
+function whatIsThere() {
+  const { kind, share, index } = state.at;
+  if (kind === "origin") return "The middle of the prior.";
+  if (kind === "draw") return "A draw from N(0, I).";
+  if (kind === "digit") return `${state.digit.name}, as it is reconstructed.`;
+  if (kind === "walk") return `${Math.round(100 * share)} % of the way.`;
+  if (kind !== "test") return "";
+  const rest = current().shown < state.dimension ? ", by its two components alone" : "";
+  return `Test digit ${index + 1}, a ${labels[index]}${rest}.`;
 }
 
 function showModel() {
   document.querySelector(`input[name=model][value="${state.dimension}"]`).checked = true;
   byId("turning").hidden = current().shown !== 3;
   const shares = current().explained_variance;
-  byId("plane-note").textContent =
+  const plane =
     state.dimension === 2 ? "All of the latent space; the circle holds 95 % of the prior."
     : state.dimension <= 3 ? "All of the latent space, seen from one side."
     : `Two principal components, which hold ${Math.round(100 * (shares[0] + shares[1]))} % of the variance.`;
+  byId("plane-note").textContent = plane + (state.digit ? " The square is where the encoder puts the digit." : "");
 }
 
 function makeSliders() {
@@ -281,4 +289,5 @@ async function start() {
   byId("explorer").removeAttribute("aria-busy");
 }
 
-window.vaebench = { load, state, manifold, readBy: (pixels) => readBy(panel, pixels), ready: start() };
+// What tests look at.
+window.vaebench = { load, state, manifold, sheet, readBy: (pixels) => readBy(panel, pixels), ready: start() };

@@ -1,4 +1,4 @@
-"""What the page needs to run the networks: their weights, and where the test digits lie in the latent spaces."""
+"""What the page needs to run the networks: their weights, and where test digits lie in the latent spaces."""
 
 import base64
 from collections.abc import Mapping, Sequence
