@@ -50,6 +50,7 @@ def visit(opened: Visit) -> Iterator[Visit]:
     When the test ends, nothing has left the machine or gone wrong.
     """
     page = opened.page
+    opened.errors.clear()  # of a test before
     page.evaluate("""() => {
         location.hash = '#d=2&z=0,0';
         document.querySelector('#turning input[value=point]').checked = true;
@@ -206,9 +207,11 @@ def test_plane_follows_mouse_and_keys_and_knows_test_digits(visit: Visit, result
 @torch.no_grad()
 def test_decoded_places_lie_behind_the_plane(visit: Visit, results: Results) -> None:
     page = visit.page
-    for latent_dim in (2, 5):
+    page.locator("#plane").scroll_into_view_if_needed()
+    choose(page, 4)
+    page.wait_for_function("window.vaebench.manifold.done > 0")
+    for latent_dim in (2, 5):  # what was begun for another model ends with it
         choose(page, latent_dim)
-        page.locator("#plane").scroll_into_view_if_needed()
         set_slider(page, f"#z{latent_dim - 1}", 1.0)
         page.wait_for_function("window.vaebench.manifold.done === 225")
         reach = page.evaluate("window.vaebench.load(window.vaebench.state.dimension).reach")
@@ -261,7 +264,7 @@ def test_drawn_digit_is_read_and_reconstructed_until_it_is_cleared(visit: Visit)
     for axis in (0, 1):  # centred by its mass, in a box of 20
         assert float((read.sum(1 - axis) * place).sum() / read.sum()) == pytest.approx(13.5, abs=0.6)
         assert 3 <= int((read.sum(1 - axis) > 30 / 255).sum()) <= 21
-    page.get_by_label("from", exact=True).select_option("your digit")
+    page.locator("#walk-from").select_option("your digit")
     settled(page)
     assert status(page).startswith("0 % of the way.")
     page.get_by_role("button", name="test digit 2,").click()
@@ -301,8 +304,8 @@ def test_one_draw_is_decoded_by_every_model(visit: Visit, results: Results) -> N
 def test_walk_leads_straight_from_one_digit_to_the_other(visit: Visit, results: Results) -> None:
     page = visit.page
     choose(page, 4)
-    page.get_by_label("from", exact=True).select_option("test digit 3, a 2")
-    page.get_by_label("to", exact=True).select_option("test digit 9, a 8")
+    page.locator("#walk-from").select_option("test digit 3, a 2")
+    page.locator("#walk-to").select_option("test digit 9, a 8")
     settled(page)
     assert status(page) == "100 % of the way."
     vae = vae_of(results, 4)
@@ -387,8 +390,7 @@ def test_address_keeps_the_state(browser: "Browser", report: Path) -> None:
 
 def test_charts_have_their_series(visit: Visit) -> None:
     page = visit.page
-    for fold in page.locator("#scores details").all():
-        fold.locator("summary").click()
+    page.locator("#scores summary").click()
     places = page.locator(".chart").count()
     assert places == page.locator(".chart svg").count() == 3 + 2 + len(CRITERIA)
     for loss in ("combined", "reconstruction", "kl"):  # training and test
@@ -397,7 +399,7 @@ def test_charts_have_their_series(visit: Visit) -> None:
     assert page.locator("#chart-fid .mark-line path").count() == 2  # VAE and PCA
     # Intervals, and test images.
     assert page.locator("#chart-fid .mark-rule.role-mark line").count() == 2 * len(DIMENSIONS) + 1
-    assert page.locator("#chart-nll_bound .mark-line path").count() == 2
+    assert page.locator("#chart-nll_bound .mark-line path").count() == 1
     settled(page)
     for chart in page.locator(".chart").all():  # as wide as its place, also where that was folded away
         room, drawn = (
@@ -438,7 +440,7 @@ def test_report_fits_the_screen(browser: "Browser", report: Path, viewport: dict
         [(left, _, right, _)] = boxes_of(page, "#theme")
         assert 0 <= left < right <= viewport["width"]
         [card] = boxes_of(page, "#explorer")
-        for edges in boxes_of(page, "#explorer :is(canvas, button, input)"):
+        for edges in boxes_of(page, "#explorer :is(canvas, button, input):visible"):
             assert card[0] <= edges[0] <= edges[2] <= card[2]
         # The picture stays in view whatever moves it.
         choose(page, 30)
@@ -462,8 +464,9 @@ def test_report_fits_the_screen(browser: "Browser", report: Path, viewport: dict
 
 def test_gallery_shows_one_dimension_or_all(visit: Visit) -> None:
     page = visit.page
-    for fold in page.locator("#pictures details:not([open])").all():
-        fold.locator("summary").click()
+    page.locator("#pictures details:not([open]) summary").evaluate_all(
+        "all => all.forEach(each => each.click())"
+    )
     for shown in (*DIMENSIONS, "all"):
         page.locator(f"#pictures input[value='{shown}']").check()
         count = len(DIMENSIONS) if shown == "all" else 1

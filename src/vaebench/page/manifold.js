@@ -14,10 +14,15 @@ function tilePlace(index) {
   return [at(index % TILES), -at(Math.floor(index / TILES))];
 }
 
+// What its directions depend on.
+function planeKey() {
+  return [state.dimension, state.turn, state.tilt].join();
+}
+
 // Begin anew where the grid that is there is of another plane; the point may move within its plane.
 function keepManifold() {
   if (!state.behind || !manifold.visible) return;
-  const key = [state.dimension, state.turn, state.tilt].join();
+  const key = planeKey();
   const through = latentAt([0, 0], state.latents);
   if (key === manifold.key && through.every((value, unit) => Math.abs(value - manifold.through[unit]) < 0.005)) return;
   clearTimeout(manifold.timer);
@@ -26,6 +31,7 @@ function keepManifold() {
 }
 
 function decodeSlice() {
+  if (manifold.key !== planeKey()) return; // the next frame begins anew
   const end = performance.now() + SLICE;
   const context = sheet.getContext("2d");
   while (manifold.done < TILES ** 2 && performance.now() < end) {
