@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -417,15 +417,11 @@ def boxes_of(page: "Page", selector: str) -> list[list[float]]:
     return found
 
 
-def overlapping(page: "Page", selector: str) -> list[tuple[int, int]]:
-    """Which of some elements cover each other by more than a pixel."""
-    boxes = boxes_of(page, selector)
-    return [
-        (first, second)
-        for (first, a), (second, b) in combinations(enumerate(boxes), 2)
-        if min(a[2], b[2]) - max(a[0], b[0]) > 1
-        and min(a[3], b[3]) - max(a[1], b[1]) > 4  # of its line, not its ink
-    ]
+def covers(first: list[float], second: list[float]) -> bool:
+    """Whether two boxes have more than a pixel in common, in both directions."""
+    wide = min(first[2], second[2]) - max(first[0], second[0])
+    high = min(first[3], second[3]) - max(first[1], second[1])
+    return min(wide, high) > 1
 
 
 @pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
@@ -452,14 +448,18 @@ def test_report_fits_the_screen(browser: "Browser", report: Path, viewport: dict
             assert nav[3] <= seen[1] + 1
             assert seen[3] <= viewport["height"]
             assert moved[1] >= seen[3] or moved[2] <= seen[0]  # below it or beside it, not behind it
-        # Every point of the chart has its name, and none covers another.
-        names = "#chart-rate-distortion .mark-text.role-mark text"
-        found = page.locator(names).evaluate_all(
+        # Every point of the chart has its name, and none covers another or a point.
+        chart = "#chart-rate-distortion .mark-{}.role-mark {}"
+        found = page.locator(chart.format("text", "text")).evaluate_all(
             """all => all.filter(each => Number(each.getAttribute('opacity') ?? 1))
                 .map(each => Number(each.textContent))"""
         )
         assert sorted(found) == sorted(3 * DIMENSIONS)
-        assert overlapping(page, names) == []
+        names, points = (
+            boxes_of(page, chart.format(*each)) for each in (("text", "text"), ("symbol", "path"))
+        )
+        assert len(points) == len(names)
+        assert not any(covers(*pair) for pair in [*combinations(names, 2), *product(names, points)])
 
 
 def test_gallery_shows_one_dimension_or_all(visit: Visit) -> None:
