@@ -430,7 +430,7 @@ def test_report_fits_the_screen(browser: "Browser", report: Path, viewport: dict
         page = open_report(visit, report)
         page.get_by_role("button", name="test digit 1,").click()
         assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
-        # Chromium folds what is long: the page had 20,107 pixels on a desktop and 35,256 on a phone.
+        # What is long is folded: the page had 20,107 pixels on a desktop and 35,256 on a phone.
         height = page.evaluate("document.documentElement.scrollHeight")
         assert height < (10_500 if viewport == DESKTOP else 16_500)
         [(left, _, right, _)] = boxes_of(page, "#theme")

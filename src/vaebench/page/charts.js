@@ -33,7 +33,7 @@ const charts = JSON.parse(document.getElementById("charts-data").textContent);
 window.chartsReady = Promise.all(
   Object.entries(charts).map(([id, spec]) => drawChart(document.getElementById(id), spec, options)));
 
-// Charts take the width of their place, which has none while it is folded away.
+// Charts take the width of their place, which in some browsers has none while it is folded away.
 document.querySelectorAll("details").forEach((fold) =>
   fold.addEventListener("toggle", () => fold.open && dispatchEvent(new Event("resize"))));
 
