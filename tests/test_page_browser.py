@@ -232,6 +232,23 @@ def test_decoded_places_lie_behind_the_plane(visit: Visit, results: Results) -> 
     assert ink < 0.1  # points and axes alone
 
 
+def test_mouse_pressed_elsewhere_moves_nothing(visit: Visit) -> None:
+    page = visit.page
+    page.get_by_role("button", name="test digit 1,").click()
+    set_slider(page, "#z0", 1.5)
+    before = point(page)
+    for selector in ("#plane", "#drawing"):
+        page.locator(selector).scroll_into_view_if_needed()
+        box = page.locator(selector).bounding_box()
+        assert box is not None
+        page.mouse.move(5, 300)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.3 * box["height"], steps=2)
+        page.mouse.up()
+        settled(page)
+        assert torch.equal(point(page), before)
+
+
 def test_words_about_the_digit_are_of_the_picture_beside_them(visit: Visit) -> None:
     page = visit.page
     page.get_by_role("button", name="test digit 1,").click()

@@ -156,12 +156,19 @@ function followPointer(canvas, { begin, move, end }) {
     const box = canvas.getBoundingClientRect();
     return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
   };
+  let held = false; // what was pressed elsewhere is not ours
   canvas.addEventListener("pointerdown", (event) => {
+    held = true;
     canvas.setPointerCapture(event.pointerId);
     begin(at(event));
   });
-  canvas.addEventListener("pointermove", (event) => event.buttons && move(at(event)));
-  for (const over of ["pointerup", "pointercancel"]) canvas.addEventListener(over, (event) => end(at(event)));
+  canvas.addEventListener("pointermove", (event) => held && move(at(event)));
+  for (const over of ["pointerup", "pointercancel"]) {
+    canvas.addEventListener(over, (event) => {
+      if (held) end(at(event));
+      held = false;
+    });
+  }
 }
 
 function listenToPlane() {
