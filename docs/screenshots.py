@@ -60,12 +60,12 @@ def main(
 
 
 def report(page: "Page") -> None:
-    """Take the explorer, with a digit in it, and the top of the page on a phone."""
+    """Take the explorer, with a digit in it."""
     page.goto(Path("report.html").resolve().as_uri())
     page.evaluate("Promise.all([window.chartsReady, window.vaebench.ready]).then(() => null)")
     page.locator("#digits button").nth(0).click()
-    page.locator("#explorer").scroll_into_view_if_needed()
-    page.evaluate("document.getElementById('explore').scrollIntoView()")
+    page.evaluate("document.getElementById('explorer').scrollIntoView()")
+    page.wait_for_function("window.vaebench.manifold.done === 225")  # places decoded behind the plane
     shoot(page, "report")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from browsers import FLAGS
 from projects import (
     DIMENSIONS,
     FOREIGN,
@@ -24,6 +25,7 @@ from projects import (
 )
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
     from torch import Tensor
 
     from vaebench.data import Dataset
@@ -140,6 +142,20 @@ def global_rng_untouched() -> Iterator[None]:
     assert states() == before
 
 
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    program = next((found for name in names if (found := shutil.which(name))), None)
+    if program is None:
+        pytest.skip(f"no browser is found: none of {', '.join(names)} is on the path")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+        yield opened
+        opened.close()
+
+
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """This working tree as a repository of its own, without results and set to tiny data."""
@@ -157,7 +173,7 @@ def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The committed results, a data set, and models and pictures that nobody has trained."""
-    from test_page_build import pictures
+    from pages import pictures
     from vaebench.classifier import build_classifier, save_classifier
     from vaebench.data import save_dataset
     from vaebench.download import make_digits

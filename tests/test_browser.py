@@ -1,292 +1,41 @@
-"""The pages as people open them: a real Chromium, and nothing leaves the machine."""
+"""The pages of the tools as people open them: a real Chromium, and nothing leaves the machine."""
 
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
-from torch import Generator
 
+from browsers import Visit, open_report, visiting
 from projects import DIMENSIONS, ROOT, STAGES, TRAININGS, commit, git, run, succeed
 from servers import Server
-from vaebench.vae import load_vae
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
 # MLflow 3.17 uses a loader strategy that SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 
-PIXEL = 1e-3  # what a pixel may differ by from PyTorch's
-CRITERIA = 14
-FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
-PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+
+# The report page of a pipeline that ran here. `test_page_browser.py` looks at what can be done with one.
 
 
-@dataclass
-class Visit:
-    """A page, and what went on behind it."""
-
-    page: "Page"
-    requests: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
-    def outside(self) -> list[str]:
-        """What was asked of other places than this machine."""
-        own = ("file:", "data:", "blob:", "about:", "http://127.0.0.1", "http://localhost")
-        return [url for url in self.requests if not url.startswith(own)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> "Iterator[Browser]":
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    program = next((found for name in names if (found := shutil.which(name))), None)
-    if program is None:
-        pytest.skip(f"no browser is found: none of {', '.join(names)} is on the path")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
-        yield opened
-        opened.close()
-
-
-@contextmanager
-def visiting(browser: "Browser", **options: Any) -> Iterator[Visit]:
-    context = browser.new_context(**{"viewport": DESKTOP, **options})
-    context.set_default_timeout(60_000)
-    visit = Visit(context.new_page())
-    visit.page.on("request", lambda request: visit.requests.append(request.url))
-    visit.page.on("pageerror", lambda error: visit.errors.append(str(error)))
-    visit.page.on("console", lambda line: visit.errors.append(line.text) if line.type == "error" else None)
-    yield visit
-    context.close()
-
-
-# The report page.
-
-
-@pytest.fixture(scope="module")
-def report(project: Path) -> Path:
-    said = succeed(project, "python", "-m", "vaebench.page", "--output", "report.html")
-    assert re.fullmatch(r"report\.html: \d\.\d MB; open it in a browser\n", said)
-    return project / "report.html"
-
-
-def open_report(visit: Visit, report: Path) -> "Page":
-    visit.page.goto(report.as_uri())
-    visit.page.evaluate("Promise.all([window.chartsReady, window.vaebench.ready]).then(() => null)")
-    return visit.page
-
-
-@pytest.fixture
-def visit(browser: "Browser", report: Path) -> Iterator[Visit]:
-    """The report on a desktop; when the test ends, nothing has left the machine or gone wrong."""
-    with visiting(browser) as visit:
-        open_report(visit, report)
-        yield visit
-        assert visit.outside() == []
-        assert visit.errors == []
-
-
-def picture(page: "Page", selector: str = "#picture") -> list[int]:
-    """The grey values of a canvas."""
-    read = """canvas => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]
-        .filter((_, index) => index % 4 === 0)"""
-    found: list[int] = page.locator(selector).evaluate(read)
-    return found
-
-
-def settled(page: "Page") -> None:
-    """Wait until what was asked for is drawn."""
-    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-
-def choose(page: "Page", latent_dim: int) -> None:
-    page.get_by_role("radio", name=str(latent_dim), exact=True).check()
-    settled(page)
-
-
-def test_report_is_one_small_file(report: Path) -> None:
-    assert report.stat().st_size < 10_000_000
-    markup = report.read_text().partition("<script")[0]  # after it come scripts and their data alone
-    assert not re.search(r"""(?:src|href)=["'](?!data:|#|http)""", markup)  # no other file
-    assert not re.search(r"""<(?:link|img)[^>]+(?:src|href)=["']http""", markup)
-
-
-def test_charts_have_their_series(visit: Visit) -> None:
-    page = visit.page
-    places = page.locator(".chart").count()
-    assert places == page.locator(".chart svg").count() == 3 + 2 + CRITERIA
-    for loss in ("combined", "reconstruction", "kl"):  # training and test
-        assert page.locator(f"#chart-{loss}_loss .mark-line path").count() == 2 * len(DIMENSIONS)
-    assert page.locator("#chart-report .mark-line path").count() == 2  # other digits: the report has none
-    named = page.locator("#chart-rate-distortion .mark-text.role-mark text").all_text_contents()
-    assert sorted(map(int, named)) == sorted([*DIMENSIONS, *DIMENSIONS])
-    assert page.locator("#chart-fid .mark-line path").count() == 2  # VAE and PCA
-    assert (
-        page.locator("#chart-fid .mark-rule.role-mark line").count() == 2 * len(DIMENSIONS) + 1
-    )  # and test images
-    assert page.locator("#chart-nll_bound .mark-line path").count() == 1
-
-
-def test_pictures_are_there_and_say_what_they_show(visit: Visit) -> None:
-    images = visit.page.locator("img")
-    assert images.count() == 5 * len(DIMENSIONS) + 3
-    for image in images.all():
-        image.scroll_into_view_if_needed()
-        assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
-        assert len(image.get_attribute("alt") or "") > 20
-
-
-def test_numbers_lead_to_what_made_them(visit: Visit, project: Path) -> None:
-    links = visit.page.locator("td a.n")
-    assert links.count() > 100
-    targets = {str(link.get_attribute("href")) for link in links.all()}
-    assert {f"#made-evaluate-{dimension}" for dimension in DIMENSIONS} <= targets
-    for target in targets:
-        assert visit.page.locator(f"tr{target}").count() == 1
-    row = visit.page.locator("#made-evaluate-5").inner_text()
-    assert "metrics/evaluation/d5.json" in row
-    run_link = visit.page.locator("#made-evaluate-5 a").last.get_attribute("href") or ""
+def test_report_is_made_and_its_numbers_lead_to_their_runs(browser: "Browser", project: Path) -> None:
     from mlflow import MlflowClient
 
+    said = succeed(project, "python", "-m", "vaebench.page", "--output", "report.html")
+    assert re.fullmatch(r"report\.html: \d+\.\d MB; open it in a browser\n", said)
+    with visiting(browser) as visit:
+        page = open_report(visit, project / "report.html")
+        assert "and the run that computed it" in page.locator("header").inner_text()
+        row = page.locator("#made-evaluate-5")
+        assert "metrics/evaluation/d5.json" in row.inner_text()
+        link = row.locator("a").last.get_attribute("href") or ""
+        assert visit.outside() == visit.errors == []
     client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
-    made_by = client.get_run(run_link.rpartition("/")[2])
-    assert made_by.data.tags["dvc.stage"] == "evaluate@5"
-
-
-@pytest.mark.parametrize("latent_dim", DIMENSIONS)
-@torch.no_grad()
-def test_page_computes_what_pytorch_computes(visit: Visit, project: Path, latent_dim: int) -> None:
-    vae = load_vae(project / f"models/vae/d{latent_dim}.safetensors")
-    latents = 2 * torch.randn(8, latent_dim, generator=Generator().manual_seed(0))
-    ask = """([dimension, latents]) => {
-        const { model } = window.vaebench.load(dimension);
-        const images = model.decode(Float32Array.from(latents));
-        const { mean, logVar } = model.encode(images);
-        return [images, mean, logVar].map((values) => [...values]);
-    }"""
-    images, mean, log_var = visit.page.evaluate(ask, [latent_dim, latents.flatten().tolist()])
-    expected = vae.decode(latents)
-    torch.testing.assert_close(torch.tensor(images).view_as(expected), expected, rtol=0, atol=PIXEL)
-    for found, own in zip((mean, log_var), vae.encode(expected), strict=True):
-        torch.testing.assert_close(torch.tensor(found).view_as(own), own, rtol=1e-3, atol=1e-3)
-
-
-@torch.no_grad()
-def test_exploring_changes_the_picture(visit: Visit, project: Path) -> None:
-    page = visit.page
-    for latent_dim in DIMENSIONS:
-        choose(page, latent_dim)
-        assert page.locator("#sliders input").count() == latent_dim
-        vae = load_vae(project / f"models/vae/d{latent_dim}.safetensors")
-        latents = torch.zeros(1, latent_dim)
-        for value in (0.0, 1.5):
-            page.locator("#z0").evaluate(
-                "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input')); }",
-                value,
-            )
-            settled(page)
-            latents[0, 0] = value
-            shown = torch.tensor(picture(page)) / 255
-            torch.testing.assert_close(shown, vae.decode(latents).flatten(), rtol=0, atol=PIXEL + 0.5 / 255)
-
-
-def test_plane_follows_mouse_and_keys(visit: Visit) -> None:
-    page = visit.page
-    choose(page, 2)
-
-    def values() -> list[float]:
-        return [float(text) for text in page.locator("#sliders output").all_text_contents()]
-
-    assert sorted(values()) == [0, 0]
-    plane = page.locator("#plane")
-    plane.scroll_into_view_if_needed()
-    box = plane.bounding_box()
-    assert box is not None
-    at_zero = picture(page)
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.2 * box["height"], steps=4)
-    page.mouse.up()
-    settled(page)
-    assert all(abs(value) > 0.2 for value in values())
-    assert picture(page) != at_zero
-    before = values()
-    plane.focus()
-    page.keyboard.press("ArrowLeft")
-    settled(page)
-    assert values() != before
-
-
-def test_drawn_digit_is_reconstructed_by_every_model(visit: Visit) -> None:
-    page = visit.page
-    pad = page.locator("#drawing")
-    pad.scroll_into_view_if_needed()
-    box = pad.bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.2 * box["height"])
-    page.mouse.down()
-    page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.8 * box["height"], steps=6)
-    page.mouse.up()
-    settled(page)
-    assert "squared error" in page.locator("#status").inner_text()
-    assert page.locator("#comparison figure").count() == 1 + len(DIMENSIONS)
-    read = torch.tensor(picture(page, "#comparison figure:first-child canvas"), dtype=torch.float64)
-    read = read.view(28, 28)
-    place = torch.arange(28, dtype=torch.float64)
-    for axis in (0, 1):  # centred by its mass, in a box of 20
-        assert float((read.sum(1 - axis) * place).sum() / read.sum()) == pytest.approx(13.5, abs=0.6)
-        assert 3 <= int((read.sum(1 - axis) > 30).sum()) <= 21
-    by_hand = picture(page)
-    page.get_by_role("button", name=re.compile("test digit 1,")).click()
-    settled(page)
-    assert picture(page) != by_hand
-    page.get_by_role("button", name="Clear").click()
-    assert page.locator("#status").inner_text() == ""
-
-
-@pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
-def test_report_fits_the_screen(browser: "Browser", report: Path, viewport: dict[str, int]) -> None:
-    with visiting(browser, viewport=viewport) as visit:
-        page = open_report(visit, report)
-        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
-        widths = page.locator("canvas, .chart svg").evaluate_all(
-            "shown => shown.map(each => each.getBoundingClientRect().right)"
-        )
-        assert max(widths) <= viewport["width"]
-
-
-def test_report_is_light_dark_and_printable(browser: "Browser", report: Path) -> None:
-    paper = "getComputedStyle(document.body).backgroundColor"
-    with visiting(browser, color_scheme="dark") as visit:
-        page = open_report(visit, report)
-        dark = page.evaluate(paper)
-        page.get_by_role("button", name="Switch between light and dark").click()
-        light = page.evaluate(paper)
-        assert (light, dark) == ("rgb(255, 255, 255)", "rgb(20, 22, 26)")
-        page.emulate_media(media="print")
-        assert not page.locator("#explore").is_visible()
-        assert page.locator("#scores table").is_visible()
-        assert len(page.pdf()) > 100_000
-
-
-def test_report_can_be_used_by_keyboard(visit: Visit) -> None:
-    page = visit.page
-    reached = set()
-    for _ in range(60):
-        page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.id || document.activeElement.className"))
-    assert {"skip", "theme", "plane", "sample", "origin", "clear", "sample-all", "z0", "z1"} <= reached
+    assert client.get_run(link.rpartition("/")[2]).data.tags["dvc.stage"] == "evaluate@5"
 
 
 def test_missing_results_are_named(template: Path) -> None:

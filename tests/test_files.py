@@ -112,7 +112,7 @@ def save_dataset(path: Path) -> None:
 
 
 def save_pictures(path: Path) -> None:
-    from test_page_build import pictures
+    from pages import pictures
     from vaebench.pictures import save_pictures
 
     with whole_file(path) as temporary:

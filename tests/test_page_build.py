@@ -2,84 +2,49 @@
 
 import json
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from vaebench.criteria import CRITERIA
-from vaebench.page.build import Results, build
-from vaebench.page.explorer import Explored
+from pages import committed_results, committed_table, origin
+from projects import DIMENSIONS
+from vaebench.criteria import CRITERIA, estimate, winners
+from vaebench.page.build import _provenance, build
 from vaebench.page.origin import Origin
-from vaebench.pictures import Pictures
 from vaebench.table import cell, rows_of
-from vaebench.vae import build_vae
 
-ROOT = Path(__file__).parents[1]
-DIMENSIONS = (2, 3, 4, 5, 10, 30)
-EVIL = "# Findings\n\n## Claim\n\n<script>alert(1)</script> & more\n\n| a | b |\n|---|---:|\n| 1 | 2 |\n"
+EVIL = """# Findings
 
+Before.
 
-def pictures(latent_dim: int) -> Pictures:
-    random = np.random.default_rng(0)
-    axes = latent_dim if latent_dim <= 3 else 2
-    images = np.zeros((64, 28, 28), dtype=np.uint8)
-    digits = np.arange(100, dtype=np.uint8) % 10
-    return Pictures(
-        originals=images[:15],
-        reconstructions=images[:15],
-        original_labels=digits[:15],
-        samples=images,
-        interpolations=images[:55].reshape(5, 11, 28, 28),
-        interpolation_labels=digits[:10].reshape(5, 2),
-        latent=random.standard_normal((100, axes), dtype=np.float32),
-        labels=digits,
-        explained_variance=np.full(axes, 0.25, dtype=np.float32),
-        latent_centre=np.zeros(latent_dim, dtype=np.float32),
-        latent_axes=np.eye(latent_dim, axes, dtype=np.float32),
-        probabilities=np.full((64, 10), 0.1, dtype=np.float32),
-        marginal=np.full(10, 0.1, dtype=np.float32),
-        test_marginal=np.full(10, 0.1, dtype=np.float32),
-        confusion=np.eye(10, dtype=np.int64),
-    )
+## Claim *one*
 
+<script>alert(1)</script> & more
 
-def origin(stage: str) -> Origin:
-    return Origin(stage, Path(f"metrics/{stage}.json"), "c" * 40, "2026-01-02", "", "", "")
+| a | b |
+|---|---:|
+| 1 | 2 |
+
+### Part
+
+## Last
+
+end
+"""
 
 
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
-    return pd.read_csv(ROOT / "metrics/benchmark.csv")
+    return committed_table()
 
 
 @pytest.fixture(scope="module")
-def page(table: pd.DataFrame) -> str:
-    stages = ["report", "aggregate", "evaluate_references"]
-    stages += [
-        f"{name}@{each}" for name in ("train_vae", "evaluate", "reproduce_report") for each in DIMENSIONS
-    ]
-    return build(
-        Results(
-            table=table,
-            findings=EVIL,
-            trainings={
-                each: json.loads((ROOT / f"metrics/training/d{each}.json").read_text()) for each in DIMENSIONS
-            },
-            curves={each: pd.read_csv(ROOT / f"metrics/training/d{each}.csv") for each in DIMENSIONS},
-            models={
-                each: Explored(build_vae(each, 0), pictures(each), [1.0] * each, [True] * each)
-                for each in DIMENSIONS
-            },
-            plots=ROOT / "plots/benchmark",
-            origins=[origin(stage) for stage in stages],
-            commit="d" * 40,
-            dataset="mnist",
-        )
-    )
+def page() -> str:
+    return build(committed_results(EVIL))
 
 
 class Text(HTMLParser):
@@ -128,13 +93,58 @@ def test_tables_hold_the_numbers(page: str, table: pd.DataFrame) -> None:
     assert not re.search(r"\b(nan|None)\b", " ".join(found))
 
 
-def test_best_of_each_row_is_marked(page: str) -> None:
-    assert page.count('<td class="best">') == len(CRITERIA)
+def test_best_of_each_row_and_its_ties_are_marked(page: str, table: pd.DataFrame) -> None:
+    vaes = rows_of(table, "VAE")
+    marked = 0
+    for score in CRITERIA:
+        [line] = [
+            row for row in page.split("<tr>") if f"{score.name} {'↑' if score.higher else '↓'}</th>" in row
+        ]
+        found = {key: number for key, row in vaes.items() if (number := estimate(row, score.column))}
+        best, *tied = winners(found, higher=score.higher)
+        classes = re.findall(r'<td(?: class="(\w+)")?>', line)[: len(DIMENSIONS)]
+        assert classes == ["best" if each == best else "tied" if each in tied else "" for each in DIMENSIONS]
+        assert line.count("tied with the best") == len(tied)
+        marked += len(tied)
+    assert marked > 2  # there are some to tell
+
+
+def test_first_numbers_name_their_ties(table: pd.DataFrame) -> None:
+    tied = table.copy()
+    tied.loc[tied["latent_dim"] == 30, "test_combined_loss_low"] = 26.0
+    tiles = build(replace(committed_results(EVIL), table=tied)).partition('<ul class="tiles">')[2]
+    assert "26.52, squared error + KL; tied: 30<" in tiles.partition("</ul>")[0]
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (
+            [origin("a"), origin("b")],
+            "Each number leads to the file that holds it and the commit that brought it. The runs are in the "
+            "MLflow store where they were made, which this page was made without.",
+        ),
+        (
+            [origin("a", "r"), origin("b")],
+            "Each number leads to the file that holds it, the commit that brought it and the run that "
+            "computed it (known of 1 in 2 files).",
+        ),
+        (
+            [origin("a", "r", ""), origin("b", "r", "")],
+            "Each number leads to the file that holds it and the run that computed it. "
+            "The files are not committed.",
+        ),
+    ],
+)
+def test_page_says_where_numbers_lead(made: Sequence[Origin], said: str) -> None:
+    assert _provenance(made) == said
 
 
 def test_models_and_charts_are_embedded(page: str) -> None:
     models = embedded(page, "explorer-data")["models"]
     assert tuple(map(int, models)) == DIMENSIONS
+    assert {len(model["axes"][0]) for model in models.values()} == {2, 3}  # three dimensions are shown whole
+    assert len(embedded(page, "explorer-data")["classifiers"]) == 3
     for latent_dim, model in models.items():
         assert model["latent_dim"] == len(model["axes"]) == len(model["kl_spectrum"]) == int(latent_dim)
     charts = embedded(page, "charts-data")
@@ -142,9 +152,14 @@ def test_models_and_charts_are_embedded(page: str) -> None:
     assert len(re.findall(r'class="chart" id="', page)) == len(charts)
 
 
-def test_findings_are_text_a_level_lower(page: str) -> None:
+def test_findings_are_text_a_level_lower_and_folded(page: str) -> None:
     section = page.partition('<section id="findings">')[2].partition("</section>")[0]
-    assert "<h3>Claim</h3>" in section
+    head, *parts = section.split("<details>")
+    assert "<p>Before.</p>" in head
+    assert parts[0].startswith("<summary><h3>Claim <em>one</em></h3></summary>")
+    assert parts[1].startswith("<summary><h3>Last</h3></summary>")
+    assert "<h4>Part</h4>" in parts[0]
+    assert section.count("</details>") == 2
     assert "Findings</h1>" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in section
     assert '<div class="scroll" tabindex="0"><table>' in section

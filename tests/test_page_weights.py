@@ -8,8 +8,10 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from pages import sharpened
+from vaebench.classifier import build_classifier
 from vaebench.page.weights import LEVELS, PackedModel, encode_base64, pack
-from vaebench.vae import VAE, build_vae
+from vaebench.vae import build_vae
 
 PIXEL = 1e-3  # what the page may be off
 
@@ -59,19 +61,23 @@ def encode(weights: dict[str, Tensor], images: Tensor) -> list[Tensor]:
     return [flat @ weights[f"{head}.weight"] + weights[f"{head}.bias"] for head in ("mean", "log_var")]
 
 
-def sharpened(latent_dim: int) -> VAE:
-    """A model whose logits are as large as those of a trained one."""
-    vae = build_vae(latent_dim, seed=0)
-    with torch.no_grad():
-        for parameter in vae.parameters():
-            parameter.mul_(1.6)
-    return vae
+def read(weights: dict[str, Tensor], images: Tensor) -> Tensor:
+    features = images.permute(0, 2, 3, 1)
+    for layer, pooled in ((0, True), (3, False), (5, True), (8, True)):
+        features = convolve(
+            features, weights[f"layers.{layer}.weight"], weights[f"layers.{layer}.bias"]
+        ).relu()
+        if pooled:
+            features = functional.max_pool2d(features.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
+    flat = features.permute(0, 3, 1, 2).flatten(1)
+    hidden = (flat @ weights["layers.12.weight"] + weights["layers.12.bias"]).relu()
+    return (hidden @ weights["layers.14.weight"] + weights["layers.14.bias"]).softmax(1)
 
 
 @pytest.mark.parametrize("latent_dim", [1, 2, 30])
 @torch.no_grad()
 def test_pictures_and_posteriors_are_the_models(latent_dim: int) -> None:
-    vae = sharpened(latent_dim)
+    vae = sharpened(build_vae(latent_dim, seed=0))
     weights = unpack(pack(vae))
     latents = 2 * torch.randn(20, latent_dim, generator=Generator().manual_seed(0))
     images = vae.decode(latents)
@@ -79,6 +85,15 @@ def test_pictures_and_posteriors_are_the_models(latent_dim: int) -> None:
     torch.testing.assert_close(decode(weights, latents), images, rtol=0, atol=PIXEL)
     for found, expected in zip(encode(weights, images), vae.encode(images), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
+@torch.no_grad()
+def test_readings_are_the_classifiers() -> None:
+    classifier = sharpened(build_classifier(0), 2.5)
+    images = torch.rand(20, 1, 28, 28, generator=Generator().manual_seed(0))
+    expected = classifier(images).softmax(1)
+    assert expected.max() > 0.5
+    torch.testing.assert_close(read(unpack(pack(classifier)), images), expected, rtol=0, atol=PIXEL)
 
 
 def test_every_weight_is_within_half_a_step() -> None:

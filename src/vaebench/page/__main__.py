@@ -20,6 +20,9 @@ def main(
     table_file = require_result(paths.BENCHMARK_CSV)
     findings_file = require_result(paths.FINDINGS)
 
+    import torch
+
+    from vaebench.classifier import load_classifier
     from vaebench.page.build import Results, build
     from vaebench.page.explorer import Explored
     from vaebench.page.origin import recorded_runs, trace
@@ -75,6 +78,11 @@ def main(
             trainings=trainings,
             curves={each: read_curve(require_result(paths.curve(each)), tested=True) for each in dimensions},
             models=models,
+            panel=[
+                load_classifier(require_result(paths.classifier_weights(each)), torch.device("cpu"))
+                for each in range(references["panel"])
+            ],
+            panel_accuracy=references["panel_test_accuracy"],
             plots=paths.BENCHMARK_PLOTS,
             origins=[trace(*made, runs) for made in files],
             commit=head(),

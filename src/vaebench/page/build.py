@@ -7,14 +7,17 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 from markupsafe import Markup
 
+from vaebench.classifier import Classifier
 from vaebench.criteria import CRITERIA, Criterion, estimate, points, winners
 from vaebench.page import charts
 from vaebench.page.explorer import Explored, explorer_data
@@ -26,6 +29,19 @@ _FILES = resources.files("vaebench.page")
 _TENSORFLOW = ("tf-core-4.22.0.min.js", "tf-backend-wasm-4.22.0.min.js")
 _WASM = "tf-backend-wasm-4.22.0-simd.wasm"
 _PNG = b"\x89PNG\r\n\x1a\n"  # how such a file begins
+# One module after the other, in one scope.
+_EXPLORER = (
+    "network",
+    "state",
+    "pictures",
+    "plane",
+    "manifold",
+    "drawing",
+    "compare",
+    "walk",
+    "link",
+    "explore",
+)
 
 # Pictures of every model: file name, title, what to see, alternative text.
 _GALLERIES = (
@@ -88,6 +104,8 @@ class Results:
     trainings: Mapping[int, Record]  # metrics/training, by latent dimension
     curves: Mapping[int, pd.DataFrame]  # losses by epoch, likewise
     models: Mapping[int, Explored]  # likewise
+    panel: Sequence[Classifier]  # that reads images
+    panel_accuracy: float  # share of the test digits that it reads right
     plots: Path  # the folder of the benchmark's pictures
     origins: Sequence[Origin]
     commit: str  # that the page is made from; empty outside a repository
@@ -100,6 +118,16 @@ class _Image(NamedTuple):
     alt: str
     width: int
     height: int
+
+
+class _Section(NamedTuple):
+    title: Markup
+    body: Markup
+
+
+class _Findings(NamedTuple):
+    head: Markup  # what stands before the first section
+    parts: list[_Section]
 
 
 class _Tile(NamedTuple):
@@ -122,6 +150,9 @@ def build(results: Results) -> str:
         dimensions=list(vaes),
         first=2 if 2 in vaes else min(vaes),
         data=_data_line(tests, results.dataset),
+        provenance=_provenance(results.origins),
+        panel_size=len(results.panel),
+        panel_accuracy=f"{results.panel_accuracy:.1%}",
         tiles=_tiles(vaes, tests),
         trainings=[_training(training, origins) for training in results.trainings.values()],
         threads=" or ".join(f"{count} thread{'s' if count > 1 else ''}" for count in sorted(threads)),
@@ -130,16 +161,16 @@ def build(results: Results) -> str:
         scores=[_score(score, vaes, tests, origins) for score in _scored(vaes)],
         galleries=[_gallery(kind, vaes, results.plots) for kind in _GALLERIES],
         wide=[_image(results.plots / f"{name}.png", title, alt) for name, title, alt in _WIDE],
-        findings=_html(results.findings),
+        findings=_findings(results.findings),
         origins=list(origins.values()),
         runs_known=any(origin.run_id for origin in results.origins),
         commit=results.commit,
         charts_data=_json(_charts(results, vaes, pcas, tests)),
-        explorer_data=_json(explorer_data(results.models)),
+        explorer_data=_json(explorer_data(results.models, results.panel)),
         wasm=base64.b64encode((_FILES / "vendor" / _WASM).read_bytes()).decode(),
         tensorflow=_script("\n".join(_read(f"vendor/{name}") for name in _TENSORFLOW)),
-        charts_script=_script(f"{_vega()}\n{_read('charts.js')}"),
-        explore_script=_script(f"{_read('network.js')}\n{_read('explore.js')}"),
+        charts_script=_script("\n".join([_vega(), _read("charts.js"), _read("folds.js")])),
+        explore_script=_script("\n".join(_read(f"{name}.js") for name in _EXPLORER)),
     )
 
 
@@ -168,6 +199,27 @@ def _data_line(tests: Record, dataset: str) -> str:
     )
 
 
+def _provenance(origins: Sequence[Origin]) -> str:
+    """Return where numbers lead to, which is not the same in a clone as on the machine that computed them."""
+    commits = _share([origin.commit for origin in origins], "the commit that brought it")
+    runs = _share([origin.run_id for origin in origins], "the run that computed it")
+    leads = [each for each in ("the file that holds it", commits, runs) if each]
+    text = f"Each number leads to {', '.join(leads[:-1])}{' and ' if len(leads) > 1 else ''}{leads[-1]}."
+    if not commits:
+        text += " The files are not committed."
+    if not runs:
+        text += " The runs are in the MLflow store where they were made, which this page was made without."
+    return text
+
+
+def _share(found: Sequence[str], what: str) -> str:
+    """Return what files lead to, and how many of them where it is not all; nothing where none does."""
+    count = sum(map(bool, found))
+    return (
+        what + ("" if count == len(found) else f" (known of {count} in {len(found)} files)") if count else ""
+    )
+
+
 def _tiles(vaes: Mapping[int, Record], tests: Record) -> list[_Tile]:
     """Return the numbers to see first; each is computed, as its sentence is."""
     tiles = []
@@ -183,20 +235,24 @@ def _tiles(vaes: Mapping[int, Record], tests: Record) -> list[_Tile]:
         ("inception_score", "highest inception score", f"real test images: {real}"),
     ):
         [score] = [each for each in CRITERIA if each.column == column]
-        best = _best(vaes, score)
+        best, *tied = _winners(vaes, score)
         value = cell({column: vaes[best][column]}, column, score.form)
-        tiles.append(_Tile(title, f"{best} dims", f"{value}, {note}", f"#made-evaluate-{best}"))
+        tiles.append(_Tile(title, f"{best} dims", f"{value}, {note}{_tied(tied)}", f"#made-evaluate-{best}"))
     standing = {dimension: found["all"] for dimension, found in points(vaes).items() if "all" in found}
     if standing:
-        best = max(standing, key=lambda dimension: standing[dimension])
-        note = f"{standing[best]:.0%} of the points over {len(_scored(vaes))} criteria"
+        best, *tied = [each for each, share in standing.items() if share == max(standing.values())]
+        note = f"{standing[best]:.0%} of the points over {len(_scored(vaes))} criteria{_tied(tied)}"
         tiles.append(_Tile("best in the round robin", f"{best} dims", note, "#findings"))
     return tiles
 
 
-def _best(vaes: Mapping[int, Record], score: Criterion) -> int:
+def _winners(vaes: Mapping[int, Record], score: Criterion) -> list[int]:
     found = {key: number for key, row in vaes.items() if (number := estimate(row, score.column))}
-    return winners(found, higher=score.higher)[0]
+    return winners(found, higher=score.higher)
+
+
+def _tied(dimensions: Sequence[int]) -> str:
+    return f"; tied: {', '.join(map(str, dimensions))}" if dimensions else ""
 
 
 def _training(training: Record, origins: Mapping[str, Any]) -> dict[str, Any]:
@@ -238,19 +294,20 @@ def _comparison(latent_dim: int, row: Record, origins: Mapping[str, Any]) -> dic
 def _score(
     score: Criterion, vaes: Mapping[int, Record], tests: Record, origins: Mapping[str, Any]
 ) -> dict[str, Any]:
-    best = _best(vaes, score)
+    best, *tied = _winners(vaes, score)
+    standing = {best: "best", **dict.fromkeys(tied, "tied")}
     cells = [
         {
             "text": cell(row, score.column, score.form),
             "origin": origins[f"evaluate@{dimension}"],
-            "best": dimension == best,
+            "standing": standing.get(dimension, ""),
         }
         for dimension, row in vaes.items()
     ]
     real = {
         "text": cell(tests, score.column, score.form),
         "origin": origins["evaluate_references"],
-        "best": False,
+        "standing": "",
     }
     return {"name": score.name, "column": score.column, "higher": score.higher, "cells": [*cells, real]}
 
@@ -264,7 +321,7 @@ def _shown(origin: Origin) -> dict[str, Any]:
 
 def _gallery(kind: tuple[str, str, str, str], dimensions: Iterable[int], plots: Path) -> dict[str, Any]:
     name, title, note, alt = kind
-    images = [_image(plots / f"{name}-d{each}.png", title, alt.format(each)) for each in dimensions]
+    images = [(each, _image(plots / f"{name}-d{each}.png", title, alt.format(each))) for each in dimensions]
     return {"title": title, "note": note, "images": images}
 
 
@@ -278,17 +335,27 @@ def _image(path: Path, title: str, alt: str) -> _Image:
     return _Image(title, f"data:image/png;base64,{base64.b64encode(content).decode()}", alt, width, height)
 
 
-def _html(markdown: str) -> Markup:
-    """Return Markdown as HTML, its headings a level lower and without the first: the page has its own."""
+def _findings(markdown: str) -> _Findings:
+    """Return Markdown as HTML by section, headings a level lower, without the first: the page has its own."""
     reader = MarkdownIt("commonmark", {"html": False}).enable("table")
+
+    def rendered(tokens: Sequence[Token]) -> Markup:
+        html = reader.renderer.render(tokens, reader.options, {})
+        wrapped = html.replace("<table>", '<div class="scroll" tabindex="0"><table>')
+        return Markup(wrapped.replace("</table>", "</table></div>"))  # noqa: S704 - markdown-it escapes HTML
+
     tokens = reader.parse(markdown)
-    end = next((place for place, token in enumerate(tokens) if token.type == "heading_close"), -1)
-    for token in tokens:
-        if token.type in ("heading_open", "heading_close"):
+    places = [index for index, token in enumerate(tokens) if token.type == "heading_open"]
+    starts = [index for index in places if tokens[index].tag == "h2"]
+    for index in places:
+        for token in (tokens[index], tokens[index + 2]):
             token.tag = f"h{int(token.tag[1]) + 1}"
-    html = reader.renderer.render(tokens[end + 1 :], reader.options, {})
-    wrapped = html.replace("<table>", '<div class="scroll" tabindex="0"><table>')
-    return Markup(wrapped.replace("</table>", "</table></div>"))  # noqa: S704 - markdown-it escapes HTML
+    # A heading is three tokens: its beginning, its text, its end.
+    first = places[0] if places else -3
+    head, *bodies = [tokens[start + 3 : end] for start, end in pairwise([first, *starts, len(tokens)])]
+    titles = [rendered([tokens[start + 1]]) for start in starts]
+    parts = [_Section(title, rendered(body)) for title, body in zip(titles, bodies, strict=True)]
+    return _Findings(rendered(head), parts)
 
 
 def _json(content: object) -> Markup:

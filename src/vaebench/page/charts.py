@@ -106,11 +106,12 @@ def rate_distortion(rows: Mapping[int, Record]) -> Spec:
         for prefix, name in _SOURCES.items()
         if not pd.isna(row[f"{prefix}kl_loss"])
     ]
-    x = {"field": "rate", "type": "quantitative", "scale": {"zero": False}, "title": "rate: KL, nats"}
+    scale = {"zero": False, "padding": 16}  # room for names
+    x = {"field": "rate", "type": "quantitative", "scale": scale, "title": "rate: KL, nats"}
     y = {
         "field": "distortion",
         "type": "quantitative",
-        "scale": {"zero": False},
+        "scale": scale,
         "title": "distortion: squared error",
     }
     colour = {"field": "source", "scale": _KINDS, "legend": {"title": None, "orient": "top", "columns": 1}}
@@ -125,8 +126,9 @@ def rate_distortion(rows: Mapping[int, Record]) -> Spec:
         },
     }
     names = {
-        "mark": {"type": "text", "dx": 9, "dy": -7, "color": "currentColor"},
-        "encoding": {"x": x, "y": y, "text": {"field": "dimension"}},
+        "name": "names",  # the script moves them apart
+        "mark": {"type": "text", "fontWeight": "bold"},
+        "encoding": {"x": x, "y": y, "text": {"field": "dimension"}, "color": colour},
     }
     return _frame("rate against distortion", values) | {"layer": [line, names]}
 

@@ -1,190 +1,98 @@
-// The explorer: a point of the latent space, its picture, a digit drawn by hand, and all models beside each other.
-
-const data = JSON.parse(document.getElementById("explorer-data").textContent);
-const byId = (id) => document.getElementById(id);
-const labels = bytesOf(data.labels);
-const originals = Float32Array.from(bytesOf(data.originals), (grey) => grey / 255);
-const dimensions = Object.keys(data.models).map(Number);
-
-const loaded = new Map(); // latent dimension → { model, points, scale of the plane }
-let current; // the one that is shown
-let latents; // its point, Float32Array
-let drawn = null; // the digit that was drawn or chosen: 784 pixels in [0, 1], or null
-
-function load(dimension) {
-  if (!loaded.has(dimension)) {
-    const found = data.models[dimension];
-    const integers = valuesOf(found.points, Int16Array);
-    const points = Float32Array.from(integers, (n) => n * found.points_scale);
-    const reach = 1.06 * Math.max(2.6, points.reduce((most, value) => Math.max(most, Math.abs(value)), 0));
-    loaded.set(dimension, { ...found, values: null, points, reach, model: new Model(found) });
-  }
-  return loaded.get(dimension);
-}
-
-// ---- The plane of two axes, on which every latent has a place.
-
-function placeOf(point) {
-  const place = [0, 0];
-  current.axes.forEach((axis, unit) => {
-    for (const side of [0, 1]) place[side] += (point[unit] - current.centre[unit]) * axis[side];
-  });
-  return place;
-}
-
-function moveTo(place) {
-  const before = placeOf(latents);
-  latents = latents.map((value, unit) => {
-    const axis = current.axes[unit];
-    return value + (place[0] - before[0]) * axis[0] + (place[1] - before[1]) * axis[1];
-  });
-  refresh();
-}
-
-function isDark() {
-  const chosen = document.documentElement.dataset.theme;
-  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-}
-
-let cloud = null; // the test digits, drawn once a model and size
-
-function paintCloud(side) {
-  const key = [current.latent_dim, side, isDark()].join();
-  if (cloud?.key === key) return cloud.canvas;
-  const canvas = Object.assign(document.createElement("canvas"), { width: side, height: side });
-  const context = canvas.getContext("2d");
-  const colours = data.digit_colours[isDark() ? "dark" : "light"];
-  const zoom = side / 2 / current.reach;
-  const size = Math.max(1.2, side / 330);
-  context.globalAlpha = 0.55;
-  for (let index = 0; index < labels.length; index++) {
-    context.fillStyle = colours[labels[index]];
-    const x = side / 2 + zoom * current.points[2 * index];
-    const y = side / 2 - zoom * current.points[2 * index + 1];
-    context.fillRect(x - size / 2, y - size / 2, size, size);
-  }
-  context.globalAlpha = 1;
-  context.font = `bold ${side / 28}px system-ui, sans-serif`;
-  context.textAlign = "center";
-  context.textBaseline = "middle";
-  context.lineWidth = side / 110;
-  context.strokeStyle = isDark() ? "#14161a" : "#ffffff";
-  namePlaces(side / 22 / zoom).forEach(([digit, x, y]) => {
-    context.fillStyle = colours[digit];
-    context.strokeText(digit, side / 2 + zoom * x, side / 2 - zoom * y);
-    context.fillText(digit, side / 2 + zoom * x, side / 2 - zoom * y);
-  });
-  cloud = { key, canvas };
-  return canvas;
-}
-
-// Where the names of the digits stand: at their medians, moved apart where one would cover another.
-function namePlaces(gap) {
-  const names = [...Array(10).keys()]
-    .filter((digit) => labels.includes(digit))
-    .map((digit) => [digit, median(digit, 0), median(digit, 1)]);
-  for (let round = 0; round < 20; round++) {
-    for (const first of names) {
-      for (const second of names) {
-        const [x, y] = [second[1] - first[1], second[2] - first[2]];
-        const distance = Math.hypot(x, y);
-        if (first === second || distance >= gap) continue;
-        const push = (gap - distance) / 2 / (distance || 1);
-        [first[1], first[2]] = [first[1] - push * x, first[2] - push * y];
-        [second[1], second[2]] = [second[1] + push * x, second[2] + push * y];
-      }
-    }
-  }
-  return names;
-}
-
-function median(digit, axis) {
-  const values = [];
-  labels.forEach((label, index) => label === digit && values.push(current.points[2 * index + axis]));
-  return values.sort((a, b) => a - b)[values.length >> 1];
-}
-
-function paintPlane() {
-  const canvas = byId("plane");
-  const side = Math.max(200, Math.round(canvas.clientWidth * devicePixelRatio));
-  if (canvas.width !== side) canvas.width = canvas.height = side;
-  const context = canvas.getContext("2d");
-  context.clearRect(0, 0, side, side);
-  context.drawImage(paintCloud(side), 0, 0);
-  const zoom = side / 2 / current.reach;
-  const ink = isDark() ? "#e7e9ee" : "#1b1d21";
-  context.strokeStyle = ink;
-  context.lineWidth = side / 400;
-  if (current.latent_dim === 2) {
-    context.setLineDash([side / 90, side / 120]);
-    context.beginPath();
-    context.arc(side / 2, side / 2, zoom * Math.sqrt(-2 * Math.log(0.05)), 0, 2 * Math.PI);
-    context.stroke();
-    context.setLineDash([]);
-  }
-  const [x, y] = placeOf(latents);
-  const [left, top] = [side / 2 + zoom * x, side / 2 - zoom * y];
-  context.lineWidth = side / 160;
-  context.beginPath();
-  context.arc(left, top, side / 45, 0, 2 * Math.PI);
-  context.moveTo(left - side / 28, top);
-  context.lineTo(left + side / 28, top);
-  context.moveTo(left, top - side / 28);
-  context.lineTo(left, top + side / 28);
-  context.strokeStyle = isDark() ? "#000000" : "#ffffff";
-  context.lineWidth = side / 70;
-  context.stroke();
-  context.strokeStyle = ink;
-  context.lineWidth = side / 180;
-  context.stroke();
-}
-
-// ---- Pictures.
-
-function paint(canvas, pixels) {
-  canvas.width = canvas.height = SIDE;
-  const image = new ImageData(SIDE, SIDE);
-  pixels.forEach((grey, index) => image.data.set([255 * grey, 255 * grey, 255 * grey, 255].map(Math.round), 4 * index));
-  canvas.getContext("2d").putImageData(image, 0, 0);
-}
+// The explorer: whatever changes the state asks for `refresh`, and all that is seen follows from the state.
 
 let pending = false;
 
-// Show the point: its picture, its place and its sliders; at most once a frame.
+// Show the state, at most once a frame.
 function refresh() {
   if (pending) return;
   pending = true;
   requestAnimationFrame(() => {
     pending = false;
-    paint(byId("picture"), current.model.decode(latents));
-    paintPlane();
-    latents.forEach((value, unit) => {
-      const slider = byId(`z${unit}`);
-      slider.value = value;
-      slider.nextElementSibling.textContent = value.toFixed(2);
-    });
-    const place = placeOf(latents).map((value) => value.toFixed(2)).join(", ");
-    byId("plane").setAttribute("aria-valuetext", `the point is at ${place}`);
+    show();
   });
 }
 
+function show() {
+  const pixels = current().model.decode(state.latents);
+  paint(byId("picture"), pixels);
+  showReading(byId("picture-reading"), pixels);
+  byId("status").textContent = about(pixels);
+  once("sliders", [state.dimension], makeSliders);
+  state.latents.forEach((value, unit) => {
+    const slider = byId(`z${unit}`);
+    slider.value = value;
+    slider.nextElementSibling.textContent = value.toFixed(2);
+  });
+  once("model", [state.dimension, state.digit], showModel);
+  keepManifold();
+  paintPlane();
+  const place = placeOf(state.latents).map((value) => value.toFixed(2)).join(", ");
+  byId("plane").setAttribute("aria-valuetext", `the point is at ${place}`);
+
+  once("digit", [state.digit], () => {
+    showReading(byId("digit-reading"), state.digit?.pixels);
+    showDigit();
+  });
+  once("draws", [state.draw], showDraw);
+  once("walk", walkKey(), showWalk);
+  byId("walk-share").value = state.at.kind === "walk" ? state.at.share : 0;
+  byId("behind").checked = state.behind;
+  keepLink();
+}
+
+// What the point is, and how far its picture is from the digit.
+function about(pixels) {
+  const sentences = [whatIsThere()];
+  if (state.digit) {
+    const { error, kl } = digitPosterior();
+    const differs = squaredError(pixels, state.digit.pixels).toFixed(1);
+    sentences.push(
+      state.at.kind === "digit"
+        ? `It differs by ${error.toFixed(1)} (squared error); its KL is ${kl.toFixed(1)} nats.`
+        : `Squared error against the digit: ${differs}; its reconstruction's: ${error.toFixed(1)}.`,
+    );
+  }
+  return sentences.filter(Boolean).join(" ");
+}
+
+function whatIsThere() {
+  const { kind, share, index } = state.at;
+  if (kind === "origin") return "The middle of the prior.";
+  if (kind === "draw") return "A draw from N(0, I).";
+  if (kind === "digit") return `${state.digit.name}, as it is reconstructed.`;
+  if (kind === "walk") return `${Math.round(100 * share)} % of the way.`;
+  if (kind !== "test") return "";
+  const rest = current().shown < state.dimension ? ", by its two components alone" : "";
+  return `Test digit ${index + 1}, a ${labels[index]}${rest}.`;
+}
+
+function showModel() {
+  document.querySelector(`input[name=model][value="${state.dimension}"]`).checked = true;
+  byId("turning").hidden = current().shown !== 3;
+  const shares = current().explained_variance;
+  const plane =
+    state.dimension === 2 ? "All of the latent space; the circle holds 95 % of the prior."
+    : state.dimension <= 3 ? "All of the latent space, seen from one side."
+    : `Two principal components, which hold ${Math.round(100 * (shares[0] + shares[1]))} % of the variance.`;
+  byId("plane-note").textContent = plane + (state.digit ? " The square is where the encoder puts the digit." : "");
+}
+
 function makeSliders() {
-  const order = [...latents.keys()].sort((a, b) => current.kl_spectrum[b] - current.kl_spectrum[a]);
+  const { kl_spectrum, active } = current();
+  const order = [...kl_spectrum.keys()].sort((a, b) => kl_spectrum[b] - kl_spectrum[a]);
   byId("sliders").replaceChildren(
     ...order.map((unit) => {
       const label = document.createElement("label");
-      const kl = current.kl_spectrum[unit].toFixed(2);
-      label.title = `KL ${kl} nats${current.active[unit] ? "" : ": not active, so that the picture hardly changes"}`;
-      label.className = current.active[unit] ? "" : "silent";
+      const kl = kl_spectrum[unit].toFixed(2);
+      label.title = `KL ${kl} nats${active[unit] ? "" : ": not active, so that the picture hardly changes"}`;
+      label.className = active[unit] ? "" : "silent";
       const name = Object.assign(document.createElement("span"), { textContent: `z${subscript(unit + 1)}` });
       const slider = Object.assign(document.createElement("input"), {
         type: "range", id: `z${unit}`, min: -4, max: 4, step: 0.01,
       });
-      slider.setAttribute("aria-label", `latent ${unit + 1} of ${current.latent_dim}, KL ${kl} nats`);
-      slider.addEventListener("input", () => {
-        latents[unit] = Number(slider.value);
-        refresh();
-      });
+      slider.setAttribute("aria-label", `latent ${unit + 1} of ${state.dimension}, KL ${kl} nats`);
+      slider.addEventListener("input", () =>
+        moveFreely(state.latents.with(unit, Number(slider.value))));
       label.append(name, slider, document.createElement("output"));
       return label;
     }),
@@ -195,214 +103,177 @@ function subscript(number) {
   return String(number).replace(/\d/g, (digit) => "₀₁₂₃₄₅₆₇₈₉"[digit]);
 }
 
-function choose(dimension) {
-  current = load(dimension);
-  latents = drawn ? Float32Array.from(current.model.encode(drawn).mean) : new Float32Array(dimension);
-  makeSliders();
-  const shares = current.explained_variance;
-  byId("plane-note").textContent =
-    dimension === 2 ? "All of the latent space; the circle holds 95 % of the prior."
-    : dimension <= 3 ? "The latent space along z₁ and z₂."
-    : `Two principal components, which hold ${Math.round(100 * (shares[0] + shares[1]))} % of the variance.`;
-  if (drawn) describe();
-  refresh();
-}
-
-// ---- A digit drawn by hand, or one of the test set.
-
-const pad = byId("drawing");
-const pen = pad.getContext("2d", { willReadFrequently: true });
-let stroke = null;
-
-function clearPad() {
-  pen.fillStyle = "#000";
-  pen.fillRect(0, 0, pad.width, pad.height);
-}
-
-// As MNIST was made: the digit fits 20 × 20 pixels, its centre of mass is that of the image.
-function asDigit() {
-  const { width, height } = pad;
-  const grey = pen.getImageData(0, 0, width, height).data.filter((_, index) => index % 4 === 0);
-  let [left, right, top, bottom] = [width, -1, height, -1];
-  grey.forEach((value, index) => {
-    if (value < 32) return;
-    const [x, y] = [index % width, Math.floor(index / width)];
-    [left, right, top, bottom] = [Math.min(left, x), Math.max(right, x), Math.min(top, y), Math.max(bottom, y)];
-  });
-  if (right < 0) return null;
-  const [across, down] = [right - left + 1, bottom - top + 1];
-  const zoom = 20 / Math.max(across, down);
-  const small = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE }).getContext("2d");
-  const place = (x, y) => {
-    small.fillStyle = "#000";
-    small.fillRect(0, 0, SIDE, SIDE);
-    small.imageSmoothingQuality = "high";
-    small.drawImage(pad, left, top, across, down, x, y, across * zoom, down * zoom);
-    return Float32Array.from(
-      small.getImageData(0, 0, SIDE, SIDE).data.filter((_, index) => index % 4 === 0), (value) => value / 255,
-    );
-  };
-  const [x, y] = [(SIDE - across * zoom) / 2, (SIDE - down * zoom) / 2];
-  const centred = place(x, y);
-  const mass = centred.reduce((sum, value) => sum + value, 0);
-  const mean = (of) => centred.reduce((sum, value, index) => sum + value * of(index), 0) / mass;
-  const shiftX = Math.round(SIDE / 2 - 0.5 - mean((index) => index % SIDE));
-  const shiftY = Math.round(SIDE / 2 - 0.5 - mean((index) => Math.floor(index / SIDE)));
-  return place(x + shiftX, y + shiftY);
-}
-
-function read(pixels) {
-  drawn = pixels;
-  byId("compare-note").textContent = "The digit that you drew or chose, decoded by every model from its posterior mean:";
-  latents = Float32Array.from(current.model.encode(drawn).mean);
-  describe();
-  compare();
-  refresh();
-}
-
-function losses(model, image) {
-  const { mean, logVar } = model.encode(image);
-  const reconstruction = model.decode(mean);
-  const error = image.reduce((sum, value, index) => sum + (value - reconstruction[index]) ** 2, 0);
-  const kl = mean.reduce((sum, value, unit) => sum + (value ** 2 + Math.exp(logVar[unit]) - 1 - logVar[unit]) / 2, 0);
-  return { reconstruction, error, kl };
-}
-
-function describe() {
-  const { error, kl } = losses(current.model, drawn);
-  byId("status").textContent =
-    `Its reconstruction differs by ${error.toFixed(1)} (squared error); its KL is ${kl.toFixed(1)} nats.`;
-}
-
-// ---- All models.
-
-function show(captions, pictures) {
-  byId("comparison").replaceChildren(
-    ...pictures.map((pixels, index) => {
-      const figure = document.createElement("figure");
-      const canvas = document.createElement("canvas");
-      canvas.setAttribute("role", "img");
-      canvas.setAttribute("aria-label", captions[index]);
-      paint(canvas, pixels);
-      figure.append(canvas, Object.assign(document.createElement("figcaption"), { textContent: captions[index] }));
-      return figure;
-    }),
-  );
-}
-
-function compare() {
-  const all = dimensions.map((dimension) => losses(load(dimension).model, drawn));
-  show(
-    ["as it is read", ...dimensions.map((dimension, index) => `${dimension} dims: error ${all[index].error.toFixed(1)}`)],
-    [drawn, ...all.map(({ reconstruction }) => reconstruction)],
-  );
-}
-
-function normal(count) {
-  return Float32Array.from({ length: count }, () =>
-    Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random()));
-}
-
-function sampleAll() {
-  byId("compare-note").textContent = "One draw from the prior N(0, I), decoded by every model:";
-  show(
-    dimensions.map((dimension) => `${dimension} dims`),
-    dimensions.map((dimension) => load(dimension).model.decode(normal(dimension))),
-  );
-}
-
 // ---- What people do.
 
-function followPointer(canvas, move, begin = () => {}, end = () => {}) {
+function choose(dimension) {
+  state.dimension = dimension;
+  goTo(state.at.kind !== "free" ? state.at : { kind: state.digit ? "digit" : "origin" });
+}
+
+function draw() {
+  state.draw = normal(state.draw.length);
+  goTo({ kind: "draw" });
+}
+
+function take(pixels, name) {
+  state.digit = { pixels, name };
+  goTo({ kind: "digit" });
+}
+
+function forget() {
+  const { at, walk } = state;
+  const walked = at.kind === "walk" && [walk.from, walk.to].includes("digit");
+  if (at.kind === "digit" || walked) state.at = { kind: "free" };
+  if (walk.from === "digit") walk.from = 0;
+  if (walk.to === "digit") walk.to = 1;
+  press(null);
+  state.digit = null;
+  refresh();
+}
+
+function press(chosen) {
+  byId("digits").querySelectorAll("button").forEach((button) =>
+    button.setAttribute("aria-pressed", String(button === chosen)));
+}
+
+function snap(place, gap) {
+  const index = nearest(place, gap);
+  if (index !== null) goTo({ kind: "test", index });
+}
+
+function turns() {
+  return current().shown === 3 && document.querySelector("input[name=drag][value=turn]").checked;
+}
+
+function turnBy(right, up) {
+  state.turn += right;
+  state.tilt = Math.max(-Math.PI / 2, Math.min(Math.PI / 2, state.tilt + up));
+  refresh();
+}
+
+function followPointer(canvas, { begin, move, end }) {
   const at = (event) => {
     const box = canvas.getBoundingClientRect();
     return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
   };
+  let held = false; // what was pressed elsewhere is not ours
   canvas.addEventListener("pointerdown", (event) => {
+    held = true;
     canvas.setPointerCapture(event.pointerId);
     begin(at(event));
-    move(at(event));
   });
-  canvas.addEventListener("pointermove", (event) => event.buttons && move(at(event)));
-  for (const over of ["pointerup", "pointercancel"]) canvas.addEventListener(over, () => end());
+  canvas.addEventListener("pointermove", (event) => held && move(at(event)));
+  for (const over of ["pointerup", "pointercancel"]) {
+    canvas.addEventListener(over, (event) => {
+      if (held) end(at(event));
+      held = false;
+    });
+  }
 }
 
-function listen() {
-  document.querySelectorAll("input[name=model]").forEach((input) =>
-    input.addEventListener("change", () => choose(Number(input.value))));
-
-  followPointer(byId("plane"), ([x, y]) => moveTo([(2 * x - 1) * current.reach, (1 - 2 * y) * current.reach]));
-  byId("plane").addEventListener("keydown", (event) => {
+function listenToPlane() {
+  const plane = byId("plane");
+  const onPlane = ([x, y]) => [(2 * x - 1) * current().reach, (1 - 2 * y) * current().reach];
+  let [from, before] = [null, null];
+  const move = (spot) => {
+    if (turns()) turnBy(4 * (spot[0] - before[0]), 4 * (spot[1] - before[1]));
+    else moveFreely(latentAt(onPlane(spot), state.latents));
+    before = spot;
+  };
+  followPointer(plane, {
+    begin: (spot) => {
+      [from, before] = [spot, spot];
+      move(spot);
+    },
+    move,
+    end: (spot) => { // without a move it is a click
+      if (!turns() && Math.hypot(spot[0] - from[0], spot[1] - from[1]) < 0.01) snap(onPlane(spot), current().reach / 25);
+    },
+  });
+  plane.addEventListener("keydown", (event) => {
     const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
-    if (!steps[event.key]) return;
+    const step = steps[event.key];
+    if (event.key === "Enter") snap(placeOf(state.latents), Infinity);
+    if (!step) return;
     event.preventDefault();
-    const size = (current.reach / 40) * (event.shiftKey ? 5 : 1);
-    moveTo(placeOf(latents).map((value, side) => value + size * steps[event.key][side]));
+    const size = event.shiftKey ? 5 : 1;
+    if (turns()) return turnBy(0.05 * size * step[0], -0.05 * size * step[1]);
+    const stride = (size * current().reach) / 40;
+    moveFreely(latentAt(placeOf(state.latents).map((value, side) => value + stride * step[side]), state.latents));
   });
-  byId("sample").addEventListener("click", () => {
-    latents = normal(current.latent_dim);
+  byId("front").addEventListener("click", () => {
+    [state.turn, state.tilt] = [0, 0];
     refresh();
   });
-  byId("origin").addEventListener("click", () => {
-    latents = new Float32Array(current.latent_dim);
+  byId("behind").addEventListener("change", ({ target }) => {
+    state.behind = target.checked;
     refresh();
   });
-  byId("sample-all").addEventListener("click", sampleAll);
+  new IntersectionObserver(([{ isIntersecting }]) => {
+    manifold.visible = isIntersecting;
+    refresh();
+  }).observe(plane);
+}
 
-  clearPad();
-  followPointer(
-    pad,
-    ([x, y]) => {
-      const point = [x * pad.width, y * pad.height];
-      pen.strokeStyle = "#fff";
-      pen.lineWidth = pad.width / 12;
-      pen.lineCap = pen.lineJoin = "round";
-      pen.beginPath();
-      pen.moveTo(...(stroke ?? point));
-      pen.lineTo(...point);
-      pen.stroke();
-      stroke = point;
-    },
-    () => {
-      stroke = null;
+let reading = 0;
+
+function readWhileDrawing() {
+  reading ||= requestAnimationFrame(() => {
+    reading = 0;
+    showReading(byId("digit-reading"), asDigit());
+  });
+}
+
+function listenToDigits() {
+  followPointer(pad, {
+    begin: (spot) => {
       press(null);
+      last = null;
+      drawTo(spot);
     },
-    () => {
+    move: (spot) => {
+      drawTo(spot);
+      readWhileDrawing();
+    },
+    end: () => {
       const digit = asDigit();
-      if (digit) read(digit);
+      if (digit) take(digit, "Your digit");
     },
-  );
+  });
   byId("clear").addEventListener("click", () => {
     clearPad();
-    press(null);
-    drawn = null;
-    byId("status").textContent = "";
+    forget();
   });
   data.original_labels.forEach((label, index) => {
     const button = Object.assign(document.createElement("button"), { type: "button" });
     button.setAttribute("aria-label", `test digit ${index + 1}, a ${label}`);
     button.setAttribute("aria-pressed", "false");
     const canvas = document.createElement("canvas");
-    const pixels = originals.slice(PIXELS * index, PIXELS * (index + 1));
+    const pixels = endPixels(index);
     paint(canvas, pixels);
     button.append(canvas);
     button.addEventListener("click", () => {
       press(button);
       pen.imageSmoothingEnabled = false;
       pen.drawImage(canvas, 0, 0, pad.width, pad.height);
-      read(pixels);
+      take(pixels, `Test digit ${index + 1}, a ${label}`);
     });
     byId("digits").append(button);
   });
+}
 
+function listen() {
+  document.querySelectorAll("input[name=model]").forEach((input) =>
+    input.addEventListener("change", () => choose(Number(input.value))));
+  for (const id of ["sample", "sample-all"]) byId(id).addEventListener("click", draw);
+  byId("origin").addEventListener("click", () => goTo({ kind: "origin" }));
+  listenToPlane();
+  listenToDigits();
+  listenToWalk();
+  addEventListener("hashchange", () => takeLink() && refresh());
   new ResizeObserver(paintPlane).observe(byId("plane"));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paintPlane);
   byId("theme").addEventListener("click", paintPlane);
-}
-
-function press(chosen) {
-  byId("digits").querySelectorAll("button").forEach((button) =>
-    button.setAttribute("aria-pressed", String(button === chosen)));
 }
 
 async function start() {
@@ -414,10 +285,16 @@ async function start() {
     byId("status").textContent = "This browser cannot run the models: it lacks WebAssembly with SIMD.";
     return;
   }
-  choose(dimensions.includes(2) ? 2 : dimensions[0]);
+  panel = data.classifiers.map((packed) => new Classifier(packed));
+  clearPad();
+  state.latents = pointOf(state.at);
+  const linked = takeLink();
+  if (!linked) kept = asLink();
+  show();
   listen();
-  sampleAll();
+  if (linked) byId("explore").scrollIntoView();
   byId("explorer").removeAttribute("aria-busy");
 }
 
-window.vaebench = { load, ready: start() };
+// What tests look at.
+window.vaebench = { load, state, manifold, sheet, readBy: (pixels) => readBy(panel, pixels), ready: start() };

@@ -1,13 +1,15 @@
-"""What the page needs to run the models: their weights, and where the test digits lie in their spaces."""
+"""What the page needs to run the networks: their weights, and where test digits lie in the latent spaces."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from vaebench.classifier import Classifier
 from vaebench.figures.style import DIGIT_COLOURS
 from vaebench.page.weights import LEVELS, encode_base64, pack
 from vaebench.pictures import Pictures
@@ -32,15 +34,17 @@ class Explored:
     active: list[bool]  # (latent_dim,)
 
 
-def explorer_data(models: Mapping[int, Explored]) -> dict[str, Any]:
+def explorer_data(models: Mapping[int, Explored], panel: Sequence[Classifier]) -> dict[str, Any]:
     """Return what the page's script reads, ready for JSON.
 
     Args:
         models: by latent dimension, all scored on the same test digits.
+        panel: the classifiers that read images.
     """
     first = next(iter(models.values())).pictures
     return {
         "models": {dimension: _model_data(model) for dimension, model in models.items()},
+        "classifiers": [asdict(pack(classifier)) for classifier in panel],
         "labels": base64.b64encode(first.labels.tobytes()).decode(),
         "originals": base64.b64encode(first.originals.tobytes()).decode(),
         "original_labels": first.original_labels.tolist(),
@@ -50,7 +54,7 @@ def explorer_data(models: Mapping[int, Explored]) -> dict[str, Any]:
 
 def _model_data(model: Explored) -> dict[str, Any]:
     pictures = model.pictures
-    points = _plane(torch.from_numpy(pictures.latent))
+    points = _at_least_two(torch.from_numpy(pictures.latent))
     scale = max(float(points.abs().max()) / LEVELS, torch.finfo(torch.float32).tiny)
     return {
         "latent_dim": model.vae.latent_dim,
@@ -58,14 +62,13 @@ def _model_data(model: Explored) -> dict[str, Any]:
         "points": encode_base64((points / scale).round().to(torch.int16)),
         "points_scale": scale,
         "centre": pictures.latent_centre.tolist(),
-        "axes": _plane(torch.from_numpy(pictures.latent_axes)).tolist(),
+        "axes": _at_least_two(torch.from_numpy(pictures.latent_axes)).tolist(),
         "explained_variance": pictures.explained_variance.tolist(),
         "kl_spectrum": model.kl_spectrum,
         "active": model.active,
     }
 
 
-def _plane(columns: Tensor) -> Tensor:
-    """Return the first two columns; a second one of zeros where there is only one."""
-    padded = torch.cat([columns, torch.zeros(len(columns), 1)], dim=1)
-    return padded[:, :2]
+def _at_least_two(columns: Tensor) -> Tensor:
+    """Return the columns; a second one of zeros where there is only one."""
+    return functional.pad(columns, (0, max(0, 2 - columns.shape[1])))

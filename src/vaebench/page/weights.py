@@ -1,19 +1,17 @@
-"""A model's weights as the page carries them: 16 bits each, in the order and layout of its JavaScript."""
+"""A network's weights as the page carries them: 16 bits each, in the order and layout of its JavaScript."""
 
 import base64
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
-
-from vaebench.vae import VAE
+from torch import Tensor, nn
 
 LEVELS = 2**15 - 1  # of an int16, on either side of 0
 
 
 @dataclass(frozen=True)
 class PackedTensor:
-    """One tensor among the values of a model: its element i is scale · value[i]."""
+    """One tensor among the values of a network: its element i is scale · value[i]."""
 
     name: str
     shape: list[int]  # kernels: height, width, from, to; matrices: from, to
@@ -22,16 +20,19 @@ class PackedTensor:
 
 @dataclass(frozen=True)
 class PackedModel:
-    """All weights of one VAE."""
+    """All weights of one network."""
 
     tensors: list[PackedTensor]  # in the order of their values
     values: str  # base64 of little-endian int16
 
 
-def pack(vae: VAE) -> PackedModel:
-    """Round each weight to 1/32767 of the largest in its tensor, which moves a pixel by less than 10⁻³."""
+def pack(network: nn.Module) -> PackedModel:
+    """Round each weight of a VAE or a classifier to 1/32767 of the largest in its tensor.
+
+    That moves a pixel, or a probability, by less than 10⁻³.
+    """
     tensors, values = [], []
-    for name, weight in vae.state_dict().items():
+    for name, weight in network.state_dict().items():
         turned = _as_tensorflow(name, weight.detach().cpu().float())
         scale = max(float(turned.abs().max()) / LEVELS, torch.finfo(torch.float32).tiny)
         tensors.append(PackedTensor(name, list(turned.shape), scale))

@@ -105,6 +105,8 @@ class References(Drawn):
     inception_score_ceiling: float
     test_scores: Scores = Field(alias="test images")
     noise_scores: Scores = Field(alias="pixel noise")
+    panel: int  # how many classifiers
+    panel_test_accuracy: float
     panel_confusion: Counts
 
 
