@@ -112,7 +112,7 @@ function paintPlane() {
   context.clearRect(0, 0, side, side);
   context.drawImage(paintCloud(side), 0, 0);
   const zoom = side / 2 / current.reach;
-  const ink = isDark() ? "#e7e9ee" : "#1b1d21";
+  const ink = isDark() ? "#e7e9ee" : "#222222";
   context.strokeStyle = ink;
   context.lineWidth = side / 400;
   if (current.latent_dim === 2) {

@@ -41,13 +41,19 @@ def main(
     import pandas as pd
 
     from vaebench.criteria import CRITERIA, estimate, winners
+    from vaebench.fitness import panel_warning
     from vaebench.table import cell, rows_of
 
     criterion = next((each for each in CRITERIA if each.column == by), None)
     if criterion is None:
         raise StageError(f"--by must be one of {', '.join(each.column for each in CRITERIA)}, got {by!r}")
-    rows = rows_of(pd.read_csv(table_file), "VAE")
+    table = pd.read_csv(table_file)
+    rows = rows_of(table, "VAE")
     estimates = {dimension: found for dimension, row in rows.items() if (found := estimate(row, by))}
+    if not estimates and (warning := panel_warning(table)):
+        raise StageError(
+            f"{table_file}: has no {by}. {warning} Raise classifier.epochs, or choose another --by"
+        )
     if not estimates:
         raise StageError(f"{table_file}: has no VAE with {by}; `dvc repro aggregate` writes it")
     best, *tied = winners(estimates, higher=criterion.higher)
