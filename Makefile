@@ -51,8 +51,8 @@ ifneq ($(filter-out 1,$(JOBS)),)
 endif
 	dvc repro
 
-show: setup  ## List the experiments with their parameters and metrics
-	dvc exp show --no-pager --drop '^(src|stages|data|models)/|^metrics/(training|evaluation|classifier|reproduction|report|references|benchmark)'
+show: setup  ## List the experiments: what each changed, and what came of it
+	@PYTHONPATH=src python -m vaebench.pipeline.experiments
 
 # Without the workflow's type, MLflow shows pages for language models.
 RUNS = http://127.0.0.1:$(PORT)/\#/experiments/1/runs?workflowType=machine_learning

@@ -1,13 +1,13 @@
 """Whether the panel of classifiers reads well enough for what it reads to count.
 
-An unfit panel calls anything legible, and its features tell nothing apart: what it read of models stays out of
-the table, so that nobody wins by it.
+An unfit panel calls anything legible, and its features tell nothing apart: what it read of models stays out
+of the table, so that nobody wins by it.
 """
 
 import pandas as pd
 
-# The least share of the test digits that the panel reads right. A linear classifier of the pixels reads 91 % of
-# MNIST's and 98 % of scikit-learn's: networks of four convolutions below 90 % have not learned to read yet.
+# The least share of the test digits that the panel reads right. A linear classifier of the pixels reads 91 %
+# of MNIST's and 98 % of scikit-learn's: networks of four convolutions below 90 % have not learned to read yet.
 FIT = 0.9
 
 # What the panel reads, or says by its features: the beginnings of the names of the table's columns.
@@ -34,7 +34,7 @@ def panel_warning(table: pd.DataFrame) -> str:
 
 
 def judged(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table; where the panel is unfit, without what it read, but for its share of the test digits."""
+    """Return the table; of an unfit panel, nothing that it read but its share of the test digits."""
     if not panel_warning(table):
         return table
     read = [column for column in table if str(column).startswith(READ)]

@@ -96,8 +96,8 @@ def criteria(table: pd.DataFrame, ceiling: float, information_cap: float) -> Fig
     """Draw every score against the latent dimension: a panel a score, evenly spaced dimensions.
 
     A panel shows the VAEs with their 95 % intervals, PCA, and as lines the test images, pixel noise and what
-    is attainable at most. The axis is that of the VAEs: what would squash them is written at its edge. What an
-    unfit panel read is left out of the table, and the page says so.
+    is attainable at most. The axis is that of the VAEs: what would squash them is written at its edge.
+    What an unfit panel read is missing, and the page says so.
 
     Args:
         table: the benchmark's rows: `model` (VAE, PCA, test images, pixel noise), `latent_dim`, the scores,

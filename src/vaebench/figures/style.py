@@ -14,8 +14,8 @@ WIDTH = 1000  # pixels, of the wide figures
 MARGIN = 20
 HEADER = 76  # pixels that title and note take
 
-# The report page takes its colours from here; its style sheet repeats these three. A page of greys makes a PNG
-# of greys, exact in every pixel.
+# The report page takes its colours from here; its style sheet repeats these three. A page of greys makes a
+# PNG of greys, exact in every pixel.
 INK = "#222222"
 SOFT = "#666666"  # what explains
 FAINT = "#d9d9d9"  # what only separates
@@ -81,7 +81,7 @@ def house_style() -> Iterator[None]:
 
 
 def new_figure(width: int, height: int, title: str, note: str, warning: str = "") -> Figure:
-    """Return an empty page of `width` by `height` pixels: a title, a line that says what to see, and a warning."""
+    """Return an empty page of `width` by `height` pixels: a title, a line on what to see, and a warning."""
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
     FigureCanvasAgg(figure)
     figure.text(MARGIN / width, 1 - 18 / height, title, size=14, weight="bold", va="top")
