@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from vaebench import figures
 from vaebench.criteria import CRITERIA
 from vaebench.figures.labels import apart, beside, within
+from vaebench.fitness import judged, panel_warning
 
 DIMENSIONS = (2, 3, 4, 5, 10, 30)
 MANY = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -429,6 +430,25 @@ def test_a_collapsed_model_has_a_spectrum_of_inactive_units() -> None:
     figure.draw_without_rendering()
     assert "0 of 3 active · 0.00 nats in all" in texts(figure.axes[0])
     assert [mark.get_height() > 0 for mark in spectrum_marks(figure.axes[0])] == [True] * 3
+
+
+def test_criteria_warn_of_an_unfit_panel_and_mark_no_best_by_it() -> None:
+    table = make_table()
+    table.loc[table["model"] == "test images", "reconstruction_accuracy"] = 0.617
+    figure = figures.criteria(judged(table), CEILING, CAP)
+    figure.draw_without_rendering()
+    assert panel_warning(table) in [text.get_text() for text in figure.texts]
+    assert overlapping(figure) == []
+    for name in ("FID", "inception score", "legible samples", "reconstructions read right"):
+        assert not len(line(panel(figure, name), "VAE"))
+        assert "best" not in {each.get_label() for each in panel(figure, name).lines}
+    assert "best" in {each.get_label() for each in panel(figure, "combined loss").lines}
+
+
+def test_readings_of_an_unfit_panel_carry_the_warning() -> None:
+    figure = figures.confusion(np.eye(10, dtype=np.int64), "Title", "They are unfit.")
+    assert "They are unfit." in [text.get_text() for text in figure.texts]
+    assert overlapping(figure) == []
 
 
 SERIES = {

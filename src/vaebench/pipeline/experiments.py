@@ -50,8 +50,8 @@ def rows(states: Sequence[State]) -> Iterator[Row]:
     """Yield the workspace, then each commit followed by its experiments.
 
     Args:
-        states: what `dvc exp show --json` prints. The workspace comes first; the commit after it is what it and
-            its experiments are compared with.
+        states: what `dvc exp show --json` prints: the workspace, which is compared with the commit after it,
+            and commits, each of which its experiments are compared with.
     """
     commits = [state for state in states if state["rev"] != "workspace"]
     for state in states:
