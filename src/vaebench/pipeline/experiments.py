@@ -1,6 +1,6 @@
 """DVC's experiments as a table that fits the terminal: `make show`.
 
-`dvc exp show` has a column for each of some sixty parameters and metrics, most of them the same in every row.
+`dvc exp show` has a column for each parameter and metric, most of them alike in every row.
 """
 
 import json
@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from vaebench.pipeline import paths
@@ -19,14 +20,15 @@ State = Mapping[str, Any]  # one commit or experiment of `dvc exp show --json`
 # The metrics shown, of falling importance: name, column, format.
 _METRICS = (
     ("test loss", "test_combined_loss", ".2f"),
-    ("FID", "fid", ".0f"),
+    ("FID", "fid", ",.0f"),
     ("legible", "legible_share", ".1%"),
-    ("read right", "reconstruction_accuracy", ".1%"),
+    ("read", "reconstruction_accuracy", ".1%"),
     ("IS", "inception_score", ".2f"),
     ("-log p(x)", "nll_bound", ".1f"),
     ("seconds", "training_seconds", ".0f"),
 )
-_NAME, _CHANGED = 28, 24  # the most and the least columns of the terminal for each
+_NAME, _CHANGED = 26, 28  # characters: of names at most, of changes at least
+_NUMBER = 9  # likewise, of a metric
 _GAP = "  "
 
 
@@ -40,7 +42,8 @@ class Row(NamedTuple):
 
 def main() -> None:
     """List the experiments of this commit: what each changed, and what came of it."""
-    done = subprocess.run(["dvc", "exp", "show", "--json"], stdout=subprocess.PIPE, text=True, check=False)  # noqa: S607
+    command = ["dvc", "exp", "show", "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=False)  # noqa: S603
     if done.returncode:
         raise StageError("`dvc exp show` fails; what it says stands above")
     print(table(list(rows(json.loads(done.stdout))), shutil.get_terminal_size((100, 24)).columns))
@@ -53,25 +56,21 @@ def rows(states: Sequence[State]) -> Iterator[Row]:
         states: what `dvc exp show --json` prints: the workspace, which is compared with the commit after it,
             and commits, each of which its experiments are compared with.
     """
-    commits = [state for state in states if state["rev"] != "workspace"]
-    for state in states:
-        in_workspace = state["rev"] == "workspace"
-        base = _parameters(commits[0] if in_workspace and commits else state)
-        own = "workspace" if in_workspace else f"{state['name'] or 'commit'} {state['rev'][:7]}"
-        yield Row(own, _changes(state, base) if in_workspace else "", _metrics(state))
-        for experiment in state["experiments"] or ():
+    workspace, *commits = states
+    # Changed parameters beside the results of others: they were set and not run, or the run failed.
+    changed = _changes(workspace, commits[0])
+    stale = changed and _metrics(workspace) == _metrics(commits[0])
+    yield Row(f"workspace{' (not run)' if stale else ''}", changed, {} if stale else _metrics(workspace))
+    for commit in commits:
+        yield Row(f"{commit['name'] or 'commit'} {commit['rev'][:7]}", "", _metrics(commit))
+        for experiment in commit["experiments"] or ():
             tip = experiment["revs"][0]
-            standing = (experiment["executor"] or {}).get("state") or ""
-            if standing == "success":
-                standing = ""
-            elif not standing and tip["error"]:
-                standing = "error"
-            name = tip["name"] or experiment["name"] or tip["rev"][:7]
-            yield Row(
-                f"  {name}{f' ({standing})' if standing else ''}",
-                _changes(tip, base),
-                {} if standing else _metrics(tip),
-            )
+            state = (experiment["executor"] or {}).get("state", "success")
+            name = f"  {tip['name'] or tip['rev'][:7]}"
+            if state == "success":
+                yield Row(name, _changes(tip, commit), _metrics(tip))
+            else:
+                yield Row(f"{name} ({state})", _changes(tip, commit), {})
 
 
 def table(found: Sequence[Row], width: int) -> str:
@@ -79,38 +78,32 @@ def table(found: Sequence[Row], width: int) -> str:
 
     Names and changes are wrapped; metrics that have no room are left out, the least important first.
     """
-    first = min(max((len(row.name) for row in found), default=0), _NAME)
+    first = min(max(len(row.name) for row in found), _NAME)
     shown = [metric for metric in _METRICS if any(metric[1] in row.metrics for row in found)]
-    while shown and width - first - len(_GAP) - _width(shown) < _CHANGED:
+    while shown and _room(width, first, shown) < _CHANGED:
         shown.pop()
-    room = max(width - first - len(_GAP) - _width(shown), _CHANGED)
-    room = min(room, max((len(row.changed) for row in found), default=0) or room)
-    room = max(room, len("changed"))
-    lines = [_line("", "changed", [name for name, _, _ in shown], first, room, shown)]
+    room = max(_room(width, first, shown), _CHANGED)
+    lines = [_line("", "changed", [name for name, _, _ in shown], (first, room))]
     for row in found:
         cells = [f"{row.metrics[key]:{form}}" if key in row.metrics else "-" for _, key, form in shown]
-        names = textwrap.wrap(row.name, first, initial_indent="", subsequent_indent="    ") or [""]
-        if row.name.startswith("  "):
-            names[0] = f"  {names[0].lstrip()}"
-        changes = textwrap.wrap(row.changed, room, break_on_hyphens=False) or [""]
-        for place in range(max(len(names), len(changes))):
-            name = names[place] if place < len(names) else ""
-            change = changes[place] if place < len(changes) else ""
-            lines.append(_line(name, change, cells if place == 0 else [], first, room, shown))
+        indent = row.name[: len(row.name) - len(row.name.lstrip())]
+        names = textwrap.wrap(row.name, first, subsequent_indent=f"{indent}  ")
+        changes = textwrap.wrap(row.changed, room, break_on_hyphens=False)
+        for place, (name, change) in enumerate(zip_longest(names, changes, fillvalue="")):
+            lines.append(_line(name, change, [] if place else cells, (first, room)))
     return "\n".join(lines)
 
 
-def _line(
-    name: str, change: str, cells: Sequence[str], first: int, room: int, shown: Sequence[tuple[str, str, str]]
-) -> str:
-    numbers = "".join(
-        f"{_GAP}{cell:>{_width([metric]) - len(_GAP)}}" for cell, metric in zip(cells, shown, strict=False)
-    )
-    return f"{name:<{first}}{_GAP}{change:<{room}}{numbers}".rstrip()
+def _room(width: int, first: int, metrics: Sequence[tuple[str, str, str]]) -> int:
+    """Return what the names and the metrics leave of `width`."""
+    return width - first - len(_GAP) - len(metrics) * (len(_GAP) + _NUMBER)
 
 
-def _width(metrics: Sequence[tuple[str, str, str]]) -> int:
-    return sum(len(_GAP) + max(len(name), 6) for name, _, _ in metrics)
+def _line(name: str, change: str, cells: Sequence[str], widths: tuple[int, int]) -> str:
+    first, room = widths
+    return _GAP.join(
+        [f"{name:<{first}}", f"{change:<{room}}", *(f"{cell:>{_NUMBER}}" for cell in cells)]
+    ).rstrip()
 
 
 def _parameters(state: State) -> dict[str, Any]:
@@ -133,10 +126,9 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{key}", value
 
 
-def _changes(state: State, base: Mapping[str, Any]) -> str:
-    own = _parameters(state)
-    changed = [f"{key}={value}" for key, value in own.items() if base.get(key) != value]
-    return " ".join(changed) or "nothing" if own else ""
+def _changes(state: State, base: State) -> str:
+    before = _parameters(base)
+    return " ".join(f"{key}={value}" for key, value in _parameters(state).items() if before.get(key) != value)
 
 
 if __name__ == "__main__":
