@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from projects import ROOT, git, succeed
+from projects import ROOT, git, run, succeed
 from vaebench.pipeline.experiments import rows, table
 
 # Recorded: a workspace that was changed and not run, and of the commit's experiments one runs and one failed.
@@ -86,8 +86,10 @@ def test_real_experiments_are_shown(tmp_path: Path) -> None:
     git(tmp_path, "add", "--all")
     git(tmp_path, "commit", "--quiet", "--message", "m")
     succeed(tmp_path, "dvc", "exp", "run", "--quiet", "--name", "wider", "-S", "latent_dim=10")
-    shown = succeed(tmp_path, sys.executable, "-m", "vaebench.pipeline.experiments")
-    lines = [line.split() for line in shown.splitlines()]
+    program = (sys.executable, "-m", "vaebench.pipeline.experiments")
+    shown = run(tmp_path, *program, PYTHONPATH=str(ROOT / "src"))
+    assert shown.returncode == 0
+    lines = [line.split() for line in shown.stdout.splitlines()]
     assert ["workspace", "latent_dim=10", "10.00"] in lines
     assert ["main", git(tmp_path, "rev-parse", "HEAD")[:7], "5.00"] in lines
     assert ["wider", "latent_dim=10", "10.00"] in lines
