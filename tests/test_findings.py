@@ -21,7 +21,7 @@ from vaebench.criteria import CRITERIA, GROUPS, Estimate, beats, estimate, point
 from vaebench.findings import Scope, findings
 from vaebench.fitness import READ
 from vaebench.report import published
-from vaebench.table import DRAWN, SCORES, benchmark_table, rows_of
+from vaebench.table import DRAWN, HEADLINE, SCORES, benchmark_table, rows_of
 
 ROOT = Path(__file__).resolve().parents[1]
 DIMENSIONS = (2, 3, 4, 5, 10, 30)
@@ -719,11 +719,26 @@ def test_stage(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "60,000 training and 10,000 test images, 9,000\nprior samples a model, 1,000 images" in text
     assert "the fast recipe" in text
     model = json.loads((project / "metrics/model.json").read_text())
+    assert list(model) == [*HEADLINE, "latent_dim", *DRAWN]  # scores first: DVC shows them in this order
     assert model.pop("latent_dim") == 7
     assert {count: model.pop(count) for count in DRAWN} == {count: REFERENCES[count] for count in DRAWN}
     for name, value in model.items():
         assert record.headline[name] == record.headline[f"d7/{name}"] == value
     assert {name.split("/")[0] for name in record.headline if "/" in name} == {"d2", "d5", "d7"}
+
+
+def test_stage_warns_of_an_unfit_panel(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def track(stage: str, params: Mapping[str, object]) -> Iterator[Record]:
+        yield Record()
+
+    monkeypatch.setattr("vaebench.pipeline.tracking.track", track)
+    (project / "metrics/references.json").write_text(json.dumps(UNFIT))
+    runpy.run_path(str(ROOT / "stages/aggregate.py"))["main"]([5, 2], 7)
+    for name in ("benchmark.md", "findings.md"):
+        assert "**The classifiers are unfit: " in (project / "metrics" / name).read_text()
+    model = json.loads((project / "metrics/model.json").read_text())
+    assert set(model) & {"fid", "legible_share", "test_combined_loss"} == {"test_combined_loss"}
 
 
 def test_stage_names_what_is_missing(project: Path) -> None:
