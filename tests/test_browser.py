@@ -349,8 +349,9 @@ def test_plots_page_has_a_chart_a_loss_with_units(compared: Path) -> None:
     units = [specs[chart]["encoding"]["y"]["axis"]["title"] for chart in LOSS_CHARTS]
     assert units == ["squared error + KL", "summed over pixels", "nats"]
     for chart in LOSS_CHARTS:
-        encoding = specs[chart]["encoding"]
-        assert encoding["color"]["field"] == encoding["shape"]["field"] == "rev"
+        line, points = (layer["encoding"] for layer in specs[chart]["layer"])
+        assert {line["color"]["field"], points["color"]["field"], points["shape"]["field"]} == {"rev"}
+        assert line["color"]["scale"] == points["color"]["scale"]
         loss = columns[chart]
         assert {each["field"] for each in specs[chart]["data"]["values"]} == {loss, f"test_{loss}"}
     assert "DVC_METRIC" not in json.dumps(specs)
