@@ -46,8 +46,8 @@ demo: setup  ## Run the whole pipeline on scikit-learn's digits, in a copy of th
 repro: setup  ## Reproduce the benchmark on MNIST, two stages side by side (JOBS=2)
 	@PYTHONPATH=src python -m vaebench.pipeline.repro --jobs $(JOBS)
 
-show: setup  ## List the experiments with their parameters and metrics
-	dvc exp show --no-pager --drop '^(src|stages|data|models)/|^metrics/(training|evaluation|classifier|reproduction|report|references|benchmark)'
+show: setup  ## List the experiments: what each changed, and what came of it
+	@PYTHONPATH=src python -m vaebench.pipeline.experiments
 
 ui: setup  ## Browse the runs in MLflow, on this machine alone (PORT=5000)
 	@PYTHONPATH=src python -m vaebench.pipeline.ui --port '$(PORT)'

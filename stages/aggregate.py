@@ -21,6 +21,7 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
 
     from vaebench.claims import Matrices
     from vaebench.findings import Scope, findings
+    from vaebench.fitness import panel_warning
     from vaebench.pipeline.results import (
         Evaluation,
         References,
@@ -44,11 +45,12 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
     with track("aggregate", params={"latent_dim": model}) as run:
         table = benchmark_table(trainings, evaluations, references, reproductions, report)
         drawn = {column: evaluations[0][column] for column in DRAWN}
+        fit = not panel_warning(table)
         page = findings(
             table,
             {
                 evaluation["latent_dim"]: Matrices(
-                    torch.tensor(evaluation["confusion"]),
+                    torch.tensor(evaluation["confusion"]) if fit else None,
                     torch.tensor(evaluation["overlap"], dtype=torch.float64),
                 )
                 for evaluation in evaluations
@@ -66,7 +68,7 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
         write_text(paths.BENCHMARK_CSV, table.to_csv(index=False))
         write_text(paths.BENCHMARK_MD, to_markdown(table))
         write_text(paths.FINDINGS, page)
-        write_json(paths.MODEL_METRICS, {"latent_dim": model, **drawn, **headline(table, model)})
+        write_json(paths.MODEL_METRICS, {**headline(table, model), "latent_dim": model, **drawn})
 
         run.log_headline(headline(table, model))
         for latent_dim in dimensions:

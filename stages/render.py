@@ -23,11 +23,13 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
     import numpy as np
 
     from vaebench import figures
+    from vaebench.fitness import panel_warning
     from vaebench.pictures import load_pictures
     from vaebench.pipeline.results import Evaluation, References, read_benchmark, read_curve, read_result
     from vaebench.pipeline.tracking import track
 
     table = read_benchmark(table_file)
+    warning = panel_warning(table)
     references = read_result(references_file, References)
     curves = {i: read_curve(file, tested=True) for i, file in curve_files.items()}
     reproduced = {i: read_curve(file, tested=False) for i, file in reproduction_files.items()}
@@ -47,9 +49,9 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
                 "reconstructions": figures.reconstructions(pictures, latent_dim),
                 "samples": figures.prior_samples(pictures, latent_dim),
                 "interpolations": figures.interpolations(pictures, latent_dim),
-                "label_distributions": figures.label_distributions(pictures, latent_dim),
+                "label_distributions": figures.label_distributions(pictures, latent_dim, warning),
                 "confusion": figures.confusion(
-                    pictures.confusion, f"Reconstructions as the classifiers read them · {named}"
+                    pictures.confusion, f"Reconstructions as the classifiers read them · {named}", warning
                 ),
                 "overlap": figures.overlap(
                     overlaps[latent_dim], f"Overlap of digits in the latent space · {named}"
@@ -61,9 +63,8 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
                     with whole_file(paths.MODEL_PLOTS / f"{name}.png") as temporary:
                         shutil.copyfile(drawn, temporary)
             if latent_dim == model:
-                # DVC's confusion template counts rows: one a digit.
                 counts = np.ndenumerate(pictures.confusion)
-                rows = [{"true_digit": cell[0], "read_as": cell[1]} for cell, n in counts for _ in range(n)]
+                rows = [{"true_digit": true, "read_as": read, "digits": n} for (true, read), n in counts]
                 write_csv(paths.MODEL_PLOTS / "confusion.csv", rows)
             say(f"drew dimension {latent_dim}")
         with whole_file(paths.MODEL_PLOTS / "curve.csv") as temporary:
@@ -80,7 +81,7 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
             "overlaps": figures.overlaps(overlaps),
             "kl_spectra": figures.kl_spectra(spectra, active),
             "confusion-classifiers": figures.confusion(
-                np.array(references["panel_confusion"]), "Test digits as the classifiers read them"
+                np.array(references["panel_confusion"]), "Test digits as the classifiers read them", warning
             ),
         }.items():
             figures.save(figure, paths.BENCHMARK_PLOTS / f"{name}.png")

@@ -21,7 +21,7 @@ STAGES = {"download", "evaluate_references", "render", "aggregate"}
 STAGES |= CLASSIFIERS | TRAININGS | REPRODUCTIONS | EVALUATIONS
 TINY: dict[str, dict[str, object]] = {
     "data": {"dataset": "digits"},
-    "classifier": {"epochs": 1},
+    "classifier": {"epochs": 2, "batch_size": 32},  # enough for a fit panel
     "vae.fast": {"epochs": 1},
     "vae.report": {"epochs": 1},
     "evaluate": {"samples": 64, "bootstrap": 10, "paths": 5, "likelihood_images": 20, "likelihood_draws": 5},

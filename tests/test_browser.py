@@ -1,5 +1,6 @@
 """The pages of the tools as people open them: a real Chromium, and nothing leaves the machine."""
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -8,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from browsers import Visit, open_report, visiting
+from browsers import PHONE, Visit, open_report, visiting
 from projects import DIMENSIONS, ROOT, STAGES, TRAININGS, commit, git, run, succeed
 from servers import Server
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 # MLflow 3.17 uses a loader strategy that SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
@@ -58,21 +59,106 @@ def compared(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "dvc_plots/index.html"
 
 
+WIDE = {"width": 1400, "height": 900}
+LOSS_CHARTS = ("Combined_loss", "Squared_error", "KL_divergence")
+
+
+def open_plots(visit: Visit, compared: Path) -> "Page":
+    visit.page.goto(compared.as_uri())
+    visit.page.wait_for_function("document.querySelectorAll('.vega-embed canvas').length === 4")
+    return visit.page
+
+
 def test_plots_page_compares_two_models(browser: "Browser", compared: Path) -> None:
     with visiting(browser) as visit:
-        page = visit.page
-        page.goto(compared.as_uri())
-        page.wait_for_selector(".vega-embed svg, .vega-embed canvas")
-        assert page.locator(".vega-embed").count() >= 2
-        assert page.locator("img").count() >= 2 * 6
+        page = open_plots(visit, compared)
+        assert page.locator("img").count() == 2 * 6
         for image in page.locator("img").all():
             image.scroll_into_view_if_needed()
             assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
         text = page.locator("body").inner_text()
         assert "HEAD" in text
         assert "workspace" in text
+        assert "plots/" not in text  # titles are words
+        assert "Label distributions" in text
+        alts = {image.get_attribute("alt") for image in page.locator("img").all()}
+        assert {"Samples, HEAD", "Samples, workspace"} <= alts
+        assert len(alts) == 2 * 6
         assert visit.outside() == []
         assert visit.errors == []
+
+
+def test_plots_page_has_a_chart_a_loss_with_units(compared: Path) -> None:
+    text = compared.read_text()
+    specs = {
+        chart: json.loads(re.findall(rf"var spec = (.+);\s+vegaEmbed\('#{chart}'", text)[0])
+        for chart in (*LOSS_CHARTS, "Confusion")
+    }
+    columns = dict(zip(LOSS_CHARTS, ("combined_loss", "reconstruction_loss", "kl_loss"), strict=True))
+    units = [specs[chart]["encoding"]["y"]["axis"]["title"] for chart in LOSS_CHARTS]
+    assert units == ["squared error + KL", "summed over pixels", "nats"]
+    for chart in LOSS_CHARTS:
+        line, points = (layer["encoding"] for layer in specs[chart]["layer"])
+        assert {line["color"]["field"], points["color"]["field"], points["shape"]["field"]} == {"rev"}
+        assert line["color"]["scale"] == points["color"]["scale"]
+        loss = columns[chart]
+        assert {each["field"] for each in specs[chart]["data"]["values"]} == {loss, f"test_{loss}"}
+    assert "DVC_METRIC" not in json.dumps(specs)
+    # A share of the true digit, of all of which there are as many as were scored.
+    cells = specs["Confusion"]["data"]["values"]
+    assert len(cells) == 2 * 100
+    for rev in ("HEAD", "workspace"):
+        assert sum(int(cell["digits"]) for cell in cells if cell["rev"] == rev) == 300
+
+
+@pytest.mark.parametrize("viewport", [PHONE, WIDE], ids=["phone", "wide"])
+def test_pairs_of_pictures_fit_or_stack(browser: "Browser", compared: Path, viewport: dict[str, int]) -> None:
+    with visiting(browser, viewport=viewport) as visit:
+        page = open_plots(visit, compared)
+        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+        boxes = page.locator("img, .vega-embed canvas").evaluate_all(
+            "shown => shown.map(each => { const box = each.getBoundingClientRect(); "
+            "return [box.left, box.right, box.top]; })"
+        )
+        assert all(left >= 0 and right <= viewport["width"] for left, right, _ in boxes)
+        tops = [
+            [
+                image.evaluate("image => image.getBoundingClientRect().top")
+                for image in pair.locator("img").all()
+            ]
+            for pair in page.locator("main > div:has(img)").all()
+        ]
+        assert len(tops) == 6
+        beside = viewport is WIDE
+        assert all((first == second) == beside for first, second in tops)
+
+
+def test_first_epoch_does_not_decide_the_scale(browser: "Browser", compared: Path) -> None:
+    """Of three epochs, the first far above the others; of one, that one is shown."""
+    template = json.loads((ROOT / ".dvc/plots/losses.json").read_text())
+    for losses in ([900.0, 30.0, 28.0], [900.0]):
+        values = [
+            {"epoch": str(epoch), "loss": str(loss), "rev": rev, "field": field}
+            for epoch, loss in enumerate(losses, 1)
+            for rev in ("HEAD", "workspace")
+            for field in ("loss", "test_loss")
+        ]
+        names = {"X": "epoch", "Y": "loss", "TITLE": "Loss", "X_LABEL": "epoch", "Y_LABEL": "nats"}
+        text = json.dumps({**template, "data": {"values": values}})
+        for name, value in names.items():
+            text = text.replace(f"<DVC_METRIC_{name}>", value)
+        with visiting(browser) as visit:
+            page = open_plots(visit, compared)
+            low, high = page.evaluate(
+                """async spec => {
+                    const place = document.createElement('div');
+                    document.querySelector('main').append(place);
+                    return (await draw(place, spec)).view.scale('y').domain();
+                }""",
+                json.loads(text),
+            )
+            assert low <= losses[-1] <= high
+            assert (high < 900) == (len(losses) > 1)
 
 
 # MLflow's own pages.

@@ -16,11 +16,14 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle, StepPatch
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
+from mpl_toolkits.mplot3d.proj3d import proj_transform
 from PIL import Image
 
 from vaebench import figures
-from vaebench.figures.style import DIGIT_COLOURS
+from vaebench.figures.style import DIGIT_COLOURS, FAINT, INK, SOFT
+from vaebench.page import charts
+from vaebench.page.charts import loss_curves as page_loss_curves
 from vaebench.pictures import Pictures, load_pictures
 
 Draw = Callable[[Pictures, int], Figure]
@@ -113,6 +116,15 @@ def heights(line: Line2D) -> list[float]:
     return values
 
 
+def tied_colours(axes: Axes) -> dict[str, str]:
+    """The colours of the lines by the name at their end, as what ties the two says."""
+    found = {}
+    for text in axes.texts:
+        if isinstance(text, Annotation) and text.arrow_patch is not None:
+            found[text.get_text()] = to_hex(text.arrow_patch.get_edgecolor())
+    return found
+
+
 def legend_colours(figure: Figure) -> dict[str, str]:
     (legend,) = figure.legends
     names = [text.get_text() for text in legend.get_texts()]
@@ -137,8 +149,8 @@ def test_loss_curves_draw_training_solid_and_test_dashed() -> None:
     (axes,) = figures.loss_curves(curve, 5).axes
     lines = {(line.get_linestyle(), tuple(heights(line))) for line in axes.lines}
     losses = ("combined_loss", "reconstruction_loss", "kl_loss")
-    assert lines == {("-", tuple(curve[loss])) for loss in losses} | {
-        ("--", tuple(curve[f"test_{loss}"])) for loss in losses
+    assert lines == {("-", tuple(curve[loss][1:])) for loss in losses} | {
+        ("--", tuple(curve[f"test_{loss}"][1:])) for loss in losses
     }
 
 
@@ -169,22 +181,26 @@ def test_benchmark_draws_each_dimension_in_each_panel_in_one_colour() -> None:
     panels = figures.benchmark_curves(curves).axes
     assert len(panels) == 3
     for axes, loss in zip(panels, ("combined_loss", "reconstruction_loss", "kl_loss"), strict=True):
-        drawn = {text.get_color(): text.get_text() for text in axes.texts}
+        drawn = {colour: int(name) for name, colour in tied_colours(axes).items()}
         for line in axes.lines:
-            latent_dim = int(drawn[line.get_color()])
-            assert heights(line) == list(curves[latent_dim][loss])
+            assert heights(line) == list(curves[drawn[str(line.get_color())]][loss][1:])
         assert len(axes.lines) == len(curves)
 
 
-def test_benchmark_colours_darken_with_the_dimension() -> None:
-    axes = figures.benchmark_curves({d: make_curve() for d in (64, 2, 3, 4, 5, 10, 30, 128)}).axes[0]
-    colours = {
-        int(text.get_text()): sum(to_rgb(text.get_color()))
-        for text in axes.texts
-        if text.get_text().isdigit()
-    }
-    assert [colours[d] for d in sorted(colours)] == sorted(colours.values(), reverse=True)
-    assert len(set(colours.values())) == 8
+def test_a_dimension_has_one_colour_in_figures_and_page() -> None:
+    dimensions = (2, 3, 4, 5, 10, 30, 64, 128)
+    curves = {dimension: make_curve() for dimension in dimensions}
+    encoding = page_loss_curves(curves, "combined_loss")["encoding"]["color"]["scale"]
+    colours = dict(zip(map(str, encoding["domain"]), encoding["range"], strict=True))
+    assert len(set(colours.values())) == len(dimensions)
+    for axes in figures.benchmark_curves({d: curves[d] for d in reversed(dimensions)}).axes:
+        assert tied_colours(axes) == colours
+
+
+def test_ink_is_alike_in_figures_and_page() -> None:
+    style = (Path(charts.__file__).parent / "style.css").read_text()
+    for name, colour in (("ink", INK), ("soft", SOFT), ("line", FAINT)):
+        assert f"--{name}: light-dark({colour}," in style
 
 
 def test_labels_of_equal_curves_do_not_overlap() -> None:
@@ -210,7 +226,7 @@ def test_recipes_are_drawn_together_a_panel_a_dimension() -> None:
         for d in (2, 5, 10)  # the report's
     ]
     for axes, latent_dim in zip(figure.axes, (2, 5, 10), strict=True):
-        colours = {text.get_text(): text.get_color() for text in axes.texts}
+        colours = tied_colours(axes)
         drawn = {line.get_color(): line for line in axes.lines}
         for name, curve in (("fast", curves[latent_dim]), ("report's", reproduced[latent_dim])):
             line = drawn[colours[name]]
@@ -285,11 +301,32 @@ def test_a_collapsed_latent_space_is_drawn(latent_dim: int, tmp_path: Path) -> N
     figures.save(figures.latent_scatter(collapsed, latent_dim), tmp_path / "collapsed.png")
 
 
-def test_names_of_digits_in_one_place_do_not_overlap() -> None:
-    pictures = make_pictures(2)
-    axes = panel(figures.latent_scatter(dataclasses.replace(pictures, latent=0 * pictures.latent), 2), "z₁")
-    places = axes.transData.transform([text.get_position() for text in axes.texts])
+@pytest.mark.parametrize("latent_dim", [2, 3, 5])
+@pytest.mark.parametrize("spread", [0, 0.1, 1])
+def test_names_of_digits_do_not_overlap(latent_dim: int, spread: float) -> None:
+    pictures = make_pictures(latent_dim)
+    close = dataclasses.replace(pictures, latent=np.float32(spread) * pictures.latent)
+    figure = figures.latent_scatter(close, latent_dim)
+    figure.draw_without_rendering()
+    names = [text for text in figure.axes[0].texts if text.get_text().isdigit()]
+    assert len(names) == 10
+    extents = [Text.get_window_extent(name) for name in names]
+    places = [np.array([(box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2]) for box in extents]
     assert min(np.hypot(*(one - other)) for one, other in combinations(places, 2)) > 15
+
+
+def test_names_in_space_stand_where_their_digits_are_seen() -> None:
+    centres = 10 * np.random.default_rng(0).normal(size=(10, 3))
+    pictures = make_pictures(3)
+    far = dataclasses.replace(pictures, latent=centres[pictures.labels].astype(np.float32))
+    figure = figures.latent_scatter(far, 3)
+    figure.draw_without_rendering()
+    space: Any = figure.axes[0]
+    for text in space.texts:
+        seen = proj_transform(*centres[int(text.get_text())], space.get_proj())[:2]
+        box = Text.get_window_extent(text)
+        middle = np.array([(box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2])
+        assert np.hypot(*(space.transData.transform(seen) - middle)) < 20
 
 
 @pytest.mark.parametrize("latent_dim", [1, 2, 3, 5])

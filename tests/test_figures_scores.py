@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from vaebench import figures
 from vaebench.criteria import CRITERIA
 from vaebench.figures.labels import apart, beside, within
+from vaebench.fitness import judged, panel_warning
 
 DIMENSIONS = (2, 3, 4, 5, 10, 30)
 MANY = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -381,7 +382,13 @@ def test_equal_scores_are_drawn() -> None:
 
 
 def spectrum_bars(axes: Axes) -> list[Rectangle]:
-    return [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    """The bars of the KL, without the marks below them."""
+    return [patch for patch in axes.patches if isinstance(patch, Rectangle) and patch.get_y() >= 0]
+
+
+def spectrum_marks(axes: Axes) -> list[Rectangle]:
+    """What shows a unit whose KL is too small to see."""
+    return [patch for patch in axes.patches if isinstance(patch, Rectangle) and patch.get_y() < 0]
 
 
 @pytest.mark.parametrize("dimension", [1, 5, 30, 512])
@@ -390,13 +397,16 @@ def test_a_spectrum_has_a_bar_a_unit_from_the_largest_to_the_smallest(dimension:
     (axes,) = spectra_figure(dimension).axes
     bars = spectrum_bars(axes)
     order = np.argsort(-kl)
-    assert [bar.get_y() + bar.get_height() for bar in bars] == pytest.approx(list(kl[order]))
+    assert [(bar.get_y(), bar.get_height()) for bar in bars] == [(0, height) for height in kl[order]]
     assert [round(bar.get_x() + bar.get_width() / 2) for bar in bars] == list(range(1, dimension + 1))
     colours = [to_hex(bar.get_facecolor()) for bar in bars]
     of_active = {colour for colour, is_active in zip(colours, active[order], strict=True) if is_active}
     of_others = {colour for colour, is_active in zip(colours, active[order], strict=True) if not is_active}
     assert len(of_active) == 1
     assert len(of_others) == (dimension > 12)
+    marks = spectrum_marks(axes)
+    assert [to_hex(mark.get_facecolor()) for mark in marks] == colours
+    assert [mark.get_x() for mark in marks] == [bar.get_x() for bar in bars]
     assert of_active.isdisjoint(of_others)
     assert f"{active.sum()} of {dimension} active · {kl.sum():.2f} nats in all" in texts(axes)
     ticks = [tick for tick in axes.get_xticks() if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]]
@@ -412,15 +422,33 @@ def test_spectra_share_their_scale_and_stand_by_rising_dimension() -> None:
     assert len({axes.get_ylim() for axes in figure.axes}) == 1
     low, high = figure.axes[0].get_ylim()
     tops = [bar.get_y() + bar.get_height() for axes in figure.axes for bar in spectrum_bars(axes)]
-    assert low < 0 <= max(tops) < high
+    assert low == 0 <= max(tops) < high
 
 
 def test_a_collapsed_model_has_a_spectrum_of_inactive_units() -> None:
     figure = figures.kl_spectra({3: np.zeros(3)}, {3: np.zeros(3, dtype=bool)})
     figure.draw_without_rendering()
     assert "0 of 3 active · 0.00 nats in all" in texts(figure.axes[0])
-    # Their bars have a foot to be seen by.
-    assert all(bar.get_height() > 0 for bar in spectrum_bars(figure.axes[0]))
+    assert [mark.get_height() > 0 for mark in spectrum_marks(figure.axes[0])] == [True] * 3
+
+
+def test_criteria_warn_of_an_unfit_panel_and_mark_no_best_by_it() -> None:
+    table = make_table()
+    table.loc[table["model"] == "test images", "reconstruction_accuracy"] = 0.617
+    figure = figures.criteria(judged(table), CEILING, CAP)
+    figure.draw_without_rendering()
+    assert panel_warning(table) in [text.get_text() for text in figure.texts]
+    assert overlapping(figure) == []
+    for name in ("FID", "inception score", "legible samples", "reconstructions read right"):
+        assert not len(line(panel(figure, name), "VAE"))
+        assert "best" not in {each.get_label() for each in panel(figure, name).lines}
+    assert "best" in {each.get_label() for each in panel(figure, "combined loss").lines}
+
+
+def test_readings_of_an_unfit_panel_carry_the_warning() -> None:
+    figure = figures.confusion(np.eye(10, dtype=np.int64), "Title", "They are unfit.")
+    assert "They are unfit." in [text.get_text() for text in figure.texts]
+    assert overlapping(figure) == []
 
 
 SERIES = {

@@ -19,8 +19,9 @@ from vaebench import claims
 from vaebench.claims import Finding, Matrices, Outcome, Part, combine, verdict
 from vaebench.criteria import CRITERIA, GROUPS, Estimate, beats, estimate, points, winners
 from vaebench.findings import Scope, findings
+from vaebench.fitness import READ
 from vaebench.report import published
-from vaebench.table import DRAWN, SCORES, benchmark_table, rows_of
+from vaebench.table import DRAWN, HEADLINE, SCORES, benchmark_table, rows_of
 
 ROOT = Path(__file__).resolve().parents[1]
 DIMENSIONS = (2, 3, 4, 5, 10, 30)
@@ -90,12 +91,18 @@ REFERENCES: dict[str, Any] = {
 }
 
 
-def build(*dimensions: int, changes: Changes | None = None, dataset: str = "mnist") -> pd.DataFrame:
+UNFIT = REFERENCES | {"test images": {**REFERENCES["test images"], "reconstruction_accuracy": 0.617}}
+
+
+def build(
+    *dimensions: int, changes: Changes | None = None, dataset: str = "mnist", fit: bool = True
+) -> pd.DataFrame:
     """A benchmark's table; all models score alike but for what is changed."""
     evaluations = [evaluation(each, **(changes or {}).get(each, {})) for each in dimensions]
     report = published(pd.read_csv(ROOT / "metrics/report.csv"), dataset)
     trainings, reproductions = map(training, dimensions), map(reproduction, DIMENSIONS)
-    return benchmark_table(trainings, evaluations, REFERENCES, reproductions, report)
+    references = REFERENCES if fit else UNFIT
+    return benchmark_table(trainings, evaluations, references, reproductions, report)
 
 
 def vaes(*dimensions: int, changes: Changes | None = None) -> dict[int, Any]:
@@ -499,7 +506,7 @@ def test_points_without_opponents_or_scores() -> None:
     assert points(vaes(5)) == {5: {}}
     rows = {2: {criterion.column: math.nan for criterion in CRITERIA} | {"fid": 1.0}}
     rows[3] = {**rows[2], "fid": 2.0}
-    assert points(rows) == {2: {"samples": 1, "all": 1}, 3: {"samples": 0, "all": 0}}
+    assert points(rows) == {2: {"samples": 1}, 3: {"samples": 0}}  # nobody leads over groups not compared
 
 
 def test_criteria_are_columns() -> None:
@@ -510,11 +517,18 @@ def test_criteria_are_columns() -> None:
 # The page.
 
 
-def page(*dimensions: int, changes: Changes | None = None, dataset: str = "mnist", epochs: int = 10) -> str:
+def page(
+    *dimensions: int,
+    changes: Changes | None = None,
+    dataset: str = "mnist",
+    epochs: int = 10,
+    fit: bool = True,
+) -> str:
+    found = matrices({(7, 9): 400, (4, 9): 100})
     scope = Scope(dataset, 60_000, 10_000, 9_000, 20_000, 3, "fast", "muon", 9.98)
     return findings(
-        build(*dimensions, changes=changes, dataset=dataset),
-        {dimension: matrices({(7, 9): 400, (4, 9): 100}) for dimension in dimensions},
+        build(*dimensions, changes=changes, dataset=dataset, fit=fit),
+        {dimension: found if fit else found._replace(confusion=None) for dimension in dimensions},
         {dimension: curve(RISING[:epochs]) for dimension in dimensions},
         {dimension: curve(RISING[:epochs]) for dimension in dimensions if dimension in DIMENSIONS},
         scope,
@@ -611,6 +625,41 @@ def test_page_is_the_same_again() -> None:
     assert page(*DIMENSIONS) == page(*DIMENSIONS)
 
 
+# A panel that cannot read.
+
+
+@pytest.fixture(scope="module")
+def unfit() -> str:
+    """The page of a benchmark whose classifiers were trained too short."""
+    changes = {5: {"fid": 0.1, "legible_share": 0.9, "test_combined_loss": 0.1}}
+    return page(*DIMENSIONS, changes=changes, fit=False)
+
+
+def test_page_warns_of_an_unfit_panel(unfit: str) -> None:
+    head = unfit.split("\n## ")[0]
+    assert "unfit: they read 61.7% of the test digits right, fewer than 90%" in head
+    assert not re.search(r"\b(nan|None|inf|<NA>)\b", unfit)
+    assert "unfit" not in page(*DIMENSIONS)
+
+
+def test_unfit_panel_crowns_no_model(unfit: str) -> None:
+    contest = section(unfit, "Which dimension wins")
+    named = [line.split(" | ")[1] for line in contest.splitlines() if "**" in line]
+    # Only what no classifier read is left to win by, and nobody leads over all.
+    assert named == [criterion.name for criterion in CRITERIA if not criterion.column.startswith(READ)]
+    standings = [line for line in contest.splitlines() if re.match(r"\| \d+ \|", line)]
+    assert len(standings) == len(DIMENSIONS)
+    assert all(line.endswith("| – |") for line in standings)
+
+
+def test_unfit_panel_calls_no_image_legible(unfit: str) -> None:
+    for number, parts in (("4. ", 3), ("5. ", 3), ("6. ", 3)):
+        assert section(unfit, number).count("**not tested**, the classifiers are unfit") == parts
+    assert "| 5 | – | – |" in section(unfit, "4. ")
+    assert "| 5 | – | – | – | – | – |" in section(unfit, "5. ")
+    assert section(unfit, "6. ").count("| – | – | – |\n") == len(DIMENSIONS)
+
+
 # The stage that writes it.
 
 
@@ -670,11 +719,26 @@ def test_stage(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "60,000 training and 10,000 test images, 9,000\nprior samples a model, 1,000 images" in text
     assert "the fast recipe" in text
     model = json.loads((project / "metrics/model.json").read_text())
+    assert list(model) == [*HEADLINE, "latent_dim", *DRAWN]  # scores first: DVC shows them in this order
     assert model.pop("latent_dim") == 7
     assert {count: model.pop(count) for count in DRAWN} == {count: REFERENCES[count] for count in DRAWN}
     for name, value in model.items():
         assert record.headline[name] == record.headline[f"d7/{name}"] == value
     assert {name.split("/")[0] for name in record.headline if "/" in name} == {"d2", "d5", "d7"}
+
+
+def test_stage_warns_of_an_unfit_panel(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def track(stage: str, params: Mapping[str, object]) -> Iterator[Record]:
+        yield Record()
+
+    monkeypatch.setattr("vaebench.pipeline.tracking.track", track)
+    (project / "metrics/references.json").write_text(json.dumps(UNFIT))
+    runpy.run_path(str(ROOT / "stages/aggregate.py"))["main"]([5, 2], 7)
+    for name in ("benchmark.md", "findings.md"):
+        assert "**The classifiers are unfit: " in (project / "metrics" / name).read_text()
+    model = json.loads((project / "metrics/model.json").read_text())
+    assert set(model) & {"fid", "legible_share", "test_combined_loss"} == {"test_combined_loss"}
 
 
 def test_stage_names_what_is_missing(project: Path) -> None:

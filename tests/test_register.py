@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
+from vaebench.fitness import judged
 from vaebench.pipeline import register
 from vaebench.pipeline.files import UnusableFileError
 from vaebench.pipeline.origin import git
@@ -229,6 +230,15 @@ def test_error_advises_nothing_about_a_variable_that_was_not_set(
 def test_unknown_criterion_is_one_line(trained: Path) -> None:
     with pytest.raises(StageError, match=r"^--by must be one of test_combined_loss, .*, got 'beauty'$"):
         register.main(by="beauty")
+
+
+def test_unfit_panel_has_no_champion(trained: Path) -> None:
+    file = trained / "metrics/benchmark.csv"
+    table = pd.read_csv(file)
+    table.loc[table["model"] == "test images", "reconstruction_accuracy"] = 0.617
+    judged(table).to_csv(file, index=False)
+    with pytest.raises(StageError, match=r"csv: has no fid\. The classifiers are unfit: they read 61\.7% of"):
+        register.main()
 
 
 def test_missing_weights_are_named(trained: Path) -> None:

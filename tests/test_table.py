@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from vaebench.fitness import READ, panel_warning
 from vaebench.markdown import markdown_table
 from vaebench.report import published
 from vaebench.table import (
@@ -255,6 +256,37 @@ def test_csv_leaves_empty_what_does_not_apply(table: pd.DataFrame) -> None:
     assert all(all(row.values()) for row in rows[:5] if row is not seven)
     read = pd.read_csv(io.StringIO(table.to_csv(index=False)), dtype=dict.fromkeys(COUNTS, "Int64"))
     pd.testing.assert_frame_equal(read, table)
+
+
+# A panel that cannot read.
+
+
+@pytest.mark.parametrize(("share", "fit"), [(0.617, False), (0.899, False), (0.9, True), (0.9967, True)])
+def test_unfit_panel_leaves_no_number_that_it_read(report: pd.DataFrame, share: float, fit: bool) -> None:
+    tests = {**REFERENCES["test images"], "reconstruction_accuracy": share}
+    references = {**REFERENCES, "test images": tests}
+    dimensions = (2, 5)
+    table = benchmark_table(
+        map(training, dimensions),
+        map(evaluation, dimensions),
+        references,
+        map(reproduction, dimensions),
+        report,
+    )
+    warning = panel_warning(table)
+    assert bool(warning) != fit
+    read = [column for column in COLUMNS if column.startswith(READ)]
+    assert {"fid", "fid_low", "legible_share", "legible_path_share_high", "recall_spread"} <= set(read)
+    assert not {"test_reconstruction_loss_at_mean", "knn_accuracy", "training_precision"} & set(read)
+    vae = rows_of(table, "VAE")[5]
+    assert [pd.isna(vae[column]) for column in read] == [not fit] * len(read)
+    assert not any(pd.isna(vae[column]) for column in SCORES if column not in read)
+    assert table.iloc[-2]["reconstruction_accuracy"] == share  # by which a reader of the file can tell
+    assert pd.isna(table.iloc[-1]["fid"]) != fit
+    assert ("legible_share" in headline(table, 5)) == fit
+    assert "test_combined_loss" in headline(table, 5)
+    assert (f"**{warning}**" in to_markdown(table)) != fit
+    assert fit or f"{share:.1%} of the test digits" in warning
 
 
 # The headline.

@@ -40,12 +40,13 @@ Curves = Mapping[int, pd.DataFrame]  # the losses of every training epoch, by la
 
 _NO_MODEL = "no model of that dimension"
 _NO_OTHER = "no other model to compare with"
+_UNFIT = "the classifiers are unfit"
 
 
 class Matrices(NamedTuple):
     """Which digits one model mixes up."""
 
-    confusion: Tensor  # (10, 10), int64; row: true digit, column: what its reconstruction is read as
+    confusion: Tensor | None  # (10, 10), int64; row: true digit, column: read as; None from an unfit panel
     overlap: Tensor  # (10, 10), float64; row: digit of a point, column: expected share of each digit there
 
 
@@ -251,12 +252,14 @@ def sparse(vaes: Records, noise: float) -> Finding:
     lower: dict[int, Outcome] = {}
     emptied: dict[int, Outcome] = {}
     if HIGH in vaes:
+        emptied = {dimension: emptier(dimension) for dimension in low}
+    if HIGH in shares:
         high = shares.pop(HIGH)
         many = _exceeds(Estimate(1 - high.value, 1 - high.high, 1 - high.low), MANY)
         best = {dimension: _below(high, shares[dimension]) for dimension in winners(shares, higher=True)[:1]}
         lower = {dimension: _below(high, shares[dimension]) for dimension in low}
-        emptied = {dimension: emptier(dimension) for dimension in low}
-    missing = _NO_OTHER if HIGH in vaes else _NO_MODEL
+    other = _NO_OTHER if HIGH in vaes else _NO_MODEL
+    unread = _UNFIT if HIGH in vaes and many is Outcome.MISSING else ""
     return Finding(
         f"High-dimensional latent spaces are sparse: at {HIGH}, many prior samples are not legible digits",
         "*Legible*: the classifiers recognise the image as surely as 99 % of the real digits that they read "
@@ -272,10 +275,10 @@ def sparse(vaes: Records, noise: float) -> Finding:
         "wherever between its two bounds either lies; open where that decides. "
         f"*Low* are up to {LOW} dimensions.",
         [
-            Part(f"many are not legible at {HIGH}", many),
-            _each(f"fewer are legible at {HIGH} than at the best of the others", best, missing),
-            _each(f"fewer are legible at {HIGH} than at low dimensions", lower, missing),
-            _each(f"the space is emptier at {HIGH} than at low dimensions", emptied, missing),
+            Part(f"many are not legible at {HIGH}", many, unread or _NO_MODEL),
+            _each(f"fewer are legible at {HIGH} than at the best of the others", best, unread or other),
+            _each(f"fewer are legible at {HIGH} than at low dimensions", lower, unread or other),
+            _each(f"the space is emptier at {HIGH} than at low dimensions", emptied, other),
         ],
     )
 
@@ -283,14 +286,15 @@ def sparse(vaes: Records, noise: float) -> Finding:
 def best_compromise(vaes: Records) -> Finding:
     """Test the report's two counts at dimension 5, and whether it does best over all criteria."""
     read, legible = _estimates(vaes, "reconstruction_accuracy"), _estimates(vaes, "legible_share")
-    totals = {dimension: shares["all"] for dimension, shares in points(vaes).items() if shares}
+    unread = _UNFIT if BEST in vaes and BEST not in read else ""
+    totals = {dimension: shares["all"] for dimension, shares in points(vaes).items() if "all" in shares}
     rows = [
         [
             str(dimension),
             cell(row, "reconstruction_accuracy", ".1%"),
-            f"{row['reconstruction_accuracy'] ** SHOWN:.0%}",
+            _or_dash(row["reconstruction_accuracy"] ** SHOWN, ".0%"),
             cell(row, "legible_share", ".1%"),
-            f"{row['legible_share'] * GRID:.1f}",
+            _or_dash(row["legible_share"] * GRID, ".1f"),
             _or_dash(totals.get(dimension, math.nan), ".2f"),
         ]
         for dimension, row in vaes.items()
@@ -315,15 +319,17 @@ def best_compromise(vaes: Records) -> Finding:
             Part(
                 f"{SHOWN} of {SHOWN} agrees with the reconstructions read right at {BEST}",
                 _agrees(SHOWN, SHOWN, read.get(BEST)),
+                unread or _NO_MODEL,
             ),
             Part(
                 f"{LEGIBLE} of {GRID} agrees with the legible samples at {BEST}",
                 _agrees(LEGIBLE, GRID, legible.get(BEST)),
+                unread or _NO_MODEL,
             ),
             Part(
                 f"{BEST} has the most points",
                 _outcome(totals[BEST] >= max(totals.values()) - 1e-9) if BEST in totals else Outcome.MISSING,
-                _NO_OTHER if BEST in vaes else _NO_MODEL,
+                unread or (_NO_OTHER if BEST in vaes else _NO_MODEL),
             ),
         ],
     )
@@ -332,26 +338,23 @@ def best_compromise(vaes: Records) -> Finding:
 def sevens_and_nines(matrices: Mapping[int, Matrices]) -> Finding:
     """Test whether 7 and 9 are among the most confused pairs, and how often sevens turn into nines at 3."""
     overlaps = {dimension: _place(found.overlap) for dimension, found in matrices.items()}
-    readings = {dimension: _place(found.confusion) for dimension, found in matrices.items()}
-    turned = {dimension: int(found.confusion[7, 9]) for dimension, found in matrices.items()}
+    read = {key: found.confusion for key, found in matrices.items() if found.confusion is not None}
+    readings = {dimension: _place(confusion) for dimension, confusion in read.items()}
+    turned = {dimension: int(confusion[7, 9]) for dimension, confusion in read.items()}
+    sevens = {dimension: int(confusion[7].sum()) for dimension, confusion in read.items()}
+    unread = _UNFIT if matrices and not read else _NO_MODEL
     rows = []
-    for dimension, found in matrices.items():
-        overlap, reading, sevens = overlaps[dimension], readings[dimension], int(found.confusion[7].sum())
-        rows.append(
-            [
-                str(dimension),
-                f"{overlap.rate:.1%}",
-                str(overlap.rank),
-                f"{reading.rate:.1%}",
-                str(reading.rank),
-                _share(turned[dimension], sevens) if sevens else "–",
-            ]
-        )
+    for dimension, overlap in overlaps.items():
+        cells = ["–", "–", "–"]
+        if dimension in read:
+            reading, count = readings[dimension], sevens[dimension]
+            cells = [f"{reading.rate:.1%}", str(reading.rank)]
+            cells += [_share(turned[dimension], count) if count else "–"]
+        rows.append([str(dimension), f"{overlap.rate:.1%}", str(overlap.rank), *cells])
     turning = Outcome.MISSING
-    if MISREADING in matrices:
-        sevens = int(matrices[MISREADING].confusion[7].sum())
-        share = turned[MISREADING] / max(sevens, 1)
-        turning = _exceeds(Estimate(share, *share_interval(turned[MISREADING], max(sevens, 1))), CONFUSED)
+    if MISREADING in read:
+        hits, count = turned[MISREADING], max(sevens[MISREADING], 1)
+        turning = _exceeds(Estimate(hits / count, *share_interval(hits, count)), CONFUSED)
     rate = f"{100 * CONFUSED:.0f} %"
     return Finding(
         "7 and 9 overlap in the latent space; two sevens were reconstructed as nines at dimension "
@@ -371,13 +374,16 @@ def sevens_and_nines(matrices: Mapping[int, Matrices]) -> Finding:
                 _judged(overlaps, lambda place: place.rank <= TOP),
             ),
             _each(
-                "their reconstructions are misread", _judged(readings, lambda place: place.rate >= CONFUSED)
+                "their reconstructions are misread",
+                _judged(readings, lambda place: place.rate >= CONFUSED),
+                unread,
             ),
             _each(
                 f"they are among the {TOP} pairs that are misread most",
                 _judged(readings, lambda place: place.rank <= TOP),
+                unread,
             ),
-            Part(f"sevens are reconstructed as nines at {MISREADING}", turning),
+            Part(f"sevens are reconstructed as nines at {MISREADING}", turning, unread),
         ],
     )
 

@@ -93,14 +93,14 @@ def points(rows: Mapping[int, Record]) -> dict[int, dict[str, float]]:
     """Return what each dimension gets in a round robin, from 0 to 1, by group and under `all`.
 
     In every criterion each dimension meets each other one: 1 point for a win, 1/2 for a tie. A group's number
-    is the mean over opponents and criteria; `all` is the mean of the groups, so that many scores of one thing
+    is the mean over opponents and criteria; `all` is the mean of all groups, so that many scores of one thing
     do not outvote one of another.
 
     Args:
         rows: the rows of the table, by latent dimension.
 
     Returns:
-        By dimension; groups without two numbers to compare are left out, and `all` where none is left.
+        By dimension; groups without two numbers to compare are left out, and `all` where one is.
     """
     found: dict[int, dict[str, list[float]]] = {dimension: {} for dimension in rows}
     for criterion in CRITERIA:
@@ -111,7 +111,7 @@ def points(rows: Mapping[int, Record]) -> dict[int, dict[str, float]]:
         for dimension, groups in found.items()
     }
     return {
-        dimension: groups | ({"all": mean(groups.values())} if groups else {})
+        dimension: groups | ({"all": mean(groups.values())} if groups.keys() == set(GROUPS) else {})
         for dimension, groups in means.items()
     }
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from vaebench.fitness import judged, panel_warning
 from vaebench.markdown import markdown_table
 
 Record = Mapping[str, Any]  # one file of metrics, or one row of a table, by name
@@ -114,7 +115,8 @@ def benchmark_table(
 
     Returns:
         The `COLUMNS`, `COUNTS` as nullable integers. A cell that does not apply is empty: among others, the
-        `report_` and `reproduced_` ones of a dimension that the report did not train.
+        `report_` and `reproduced_` ones of a dimension that the report did not train, and what an unfit panel
+        read.
 
     Raises:
         KeyError: a VAE lacks a score, or a score has no column.
@@ -142,7 +144,7 @@ def benchmark_table(
     ends = [{"model": name, **_known(references[name]), **drawn} for name in ("test images", "pixel noise")]
     table = pd.DataFrame([*vaes, *pcas, *ends], columns=list(COLUMNS))
     types = {column: "Int64" if column in COUNTS else "float64" for column in COLUMNS if column not in TEXTS}
-    return table.astype(types)
+    return judged(table.astype(types))
 
 
 def records(table: pd.DataFrame) -> list[Record]:
@@ -156,21 +158,27 @@ def rows_of(table: pd.DataFrame, model: str) -> dict[int, Record]:
 
 
 def headline(table: pd.DataFrame, latent_dim: int) -> dict[str, float]:
-    """Return the `HEADLINE` numbers of one VAE of the table.
+    """Return the `HEADLINE` numbers of one VAE of the table, those that it has.
 
     Raises:
         KeyError: there is none of that dimension.
     """
     row = rows_of(table, "VAE")[latent_dim]
-    return {name: int(row[name]) if name in COUNTS else float(row[name]) for name in HEADLINE}
+    return {
+        name: int(row[name]) if name in COUNTS else float(row[name])
+        for name in HEADLINE
+        if not pd.isna(row[name])
+    }
 
 
 def to_markdown(table: pd.DataFrame) -> str:
     """Return two tables for reading: losses and likelihood; samples and latent space.
 
-    A VAE is named by its latent dimension. What has no number in a table has no row there.
+    A VAE is named by its latent dimension. What has no number in a table has no row there. Above them stands
+    what is wrong with the panel, if something is.
     """
-    texts = []
+    warning = panel_warning(table)
+    texts = [f"**{warning}** What they read is left out.\n"] if warning else []
     for columns in (_FIT, _SAMPLES_AND_SPACE):
         rows = []
         for row in records(table):
@@ -188,7 +196,11 @@ def to_summary(table: pd.DataFrame) -> str:
 
 
 def to_text(table: pd.DataFrame) -> str:
-    """Return the numbers that matter most, as a table of at most 100 columns for a terminal."""
+    """Return the numbers that matter most, as a table of at most 100 columns for a terminal.
+
+    Above it stands what is wrong with the panel, if something is.
+    """
+    warning = panel_warning(table)
     header = ["latent dim", *(name for name, _, _ in _SHORT)]
     rows = _short(records(table))
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
@@ -196,7 +208,7 @@ def to_text(table: pd.DataFrame) -> str:
         "  ".join([cells[0].ljust(widths[0]), *map(str.rjust, cells[1:], widths[1:])])
         for cells in (header, *rows)
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([warning, *lines] if warning else lines) + "\n"
 
 
 def _short(rows: Iterable[Record]) -> list[list[str]]:

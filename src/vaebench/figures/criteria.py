@@ -13,7 +13,20 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from vaebench.figures.labels import apart, data_height, within
-from vaebench.figures.style import FAINT, HEADER, MARGIN, SOFT, WIDTH, house_style, new_figure, place
+from vaebench.figures.style import (
+    FAINT,
+    HEADER,
+    INK,
+    MARGIN,
+    PCA,
+    SOFT,
+    VAE,
+    WIDTH,
+    house_style,
+    new_figure,
+    place,
+)
+from vaebench.fitness import panel_warning
 
 
 class _Panel(NamedTuple):
@@ -59,9 +72,8 @@ _GROUPS = {
     ),
 }
 
-_VAE, _PCA = "#2166ac", "#e3a977"
-_TEST, _NOISE, _LIMIT = "#117733", "#882255", SOFT
-_PCA_TEXT = "#b06f36"  # its colour is too pale to read
+_TEST, _NOISE, _LIMIT = INK, "#882255", SOFT
+_PCA_TEXT = "#a06c00"  # its colour is too pale to read
 _DOTS: dict[str, Any] = {"marker": "o", "markersize": 4, "markerfacecolor": "white", "linewidth": 1.6}
 _COLUMNS = 4
 _CELL = (WIDTH - 2 * MARGIN) // _COLUMNS  # pixels
@@ -85,6 +97,7 @@ def criteria(table: pd.DataFrame, ceiling: float, information_cap: float) -> Fig
 
     A panel shows the VAEs with their 95 % intervals, PCA, and as lines the test images, pixel noise and what
     is attainable at most. The axis is that of the VAEs: what would squash them is written at its edge.
+    What an unfit panel read is missing, and the page says so.
 
     Args:
         table: the benchmark's rows: `model` (VAE, PCA, test images, pixel noise), `latent_dim`, the scores,
@@ -104,6 +117,7 @@ def criteria(table: pd.DataFrame, ceiling: float, information_cap: float) -> Fig
         HEADER + len(rows) * row_height + sum(headed) * _HEADING,
         "Every criterion against the latent dimension",
         "↑ higher is better, ↓ lower is better. What lies off the scale of a panel is written at its edge.",
+        panel_warning(table),
     )
     limits = {"inception_score": ("ceiling", ceiling), "mutual_information": ("ln N", information_cap)}
     dimensions = sorted({int(dimension) for dimension in table["latent_dim"].dropna()})
@@ -144,12 +158,12 @@ def _draw(
     for reference in references:
         if bottom <= reference.value <= top:
             axes.axhline(reference.value, color=reference.colour, linestyle=reference.line, linewidth=1.2)
-    axes.plot(at, pca, color=_PCA, marker="o", markersize=3, linewidth=1.4, zorder=2, label="PCA")
-    axes.vlines(at, low, high, color=_VAE, linewidth=1.4, zorder=3)
-    axes.plot(at, vae, color=_VAE, zorder=4, label="VAE", **_DOTS)
+    axes.plot(at, pca, color=PCA, marker="o", markersize=3, linewidth=1.4, zorder=2, label="PCA")
+    axes.vlines(at, low, high, color=VAE, linewidth=1.4, zorder=3)
+    axes.plot(at, vae, color=VAE, zorder=4, label="VAE", **_DOTS)
     best = _best(vae, panel.better)
     if best is not None:
-        axes.plot(at[best], vae[best], color=_VAE, marker="o", markersize=6.5, zorder=5, label="best")
+        axes.plot(at[best], vae[best], color=VAE, marker="o", markersize=6.5, zorder=5, label="best")
 
     _frame(axes, panel, dimensions, best)
     axes.set(xlim=(-0.5, len(dimensions) - 0.5), ylim=(bottom, top))
@@ -212,7 +226,7 @@ def _frame(axes: Axes, panel: _Panel, dimensions: Sequence[int], best: int | Non
     crowded = sum(7 * len(name) + 5 for name in names) > _PANEL
     axes.set_xticks(range(len(names)), names, size=9, rotation=90 if crowded else 0)
     if best is not None:
-        axes.get_xticklabels()[best].set(color=_VAE, weight="bold")
+        axes.get_xticklabels()[best].set(color=VAE, weight="bold")
     axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10], min_n_ticks=2))
     if panel.percent:
         axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.4g}%")
@@ -282,9 +296,9 @@ def _key(figure: Figure, left: float, top: float) -> None:
     """Say what is what."""
     width, height = figure.bbox.size
     handles = [
-        Line2D([], [], color=_VAE, label="VAE, 95% interval", **_DOTS),
-        Line2D([], [], color=_VAE, marker="o", markersize=6.5, linestyle="", label="the best VAE"),
-        Line2D([], [], color=_PCA, marker="o", markersize=3, linewidth=1.4, label="PCA"),
+        Line2D([], [], color=VAE, label="VAE, 95% interval", **_DOTS),
+        Line2D([], [], color=VAE, marker="o", markersize=6.5, linestyle="", label="the best VAE"),
+        Line2D([], [], color=PCA, marker="o", markersize=3, linewidth=1.4, label="PCA"),
         Line2D([], [], color=_TEST, linestyle="--", linewidth=1.2, label="test images"),
         Line2D([], [], color=_NOISE, linestyle=":", linewidth=1.2, label="pixel noise"),
         Line2D([], [], color=_LIMIT, linewidth=1.2, label="attainable at most"),

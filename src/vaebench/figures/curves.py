@@ -2,20 +2,21 @@
 
 from collections.abc import Mapping
 
-import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from vaebench.figures.labels import apart, data_height
 from vaebench.figures.style import (
-    FAINT,
+    DIMENSION_COLOURS,
     HEADER,
     INK,
     MARGIN,
+    OURS,
+    PUBLISHED,
+    REPRODUCED,
     SOFT,
     WIDTH,
     house_style,
@@ -27,8 +28,8 @@ from vaebench.figures.style import (
 # column -> (name, unit, colour)
 _LOSSES = {
     "combined_loss": ("combined", "error + divergence", INK),
-    "reconstruction_loss": ("reconstruction", "squared error, summed over pixels", "#2166ac"),
-    "kl_loss": ("KL divergence", "nats", "#bf5312"),
+    "reconstruction_loss": ("reconstruction", "squared error, summed over pixels", "#0072b2"),
+    "kl_loss": ("KL divergence", "nats", "#d55e00"),
 }
 _MARKED_EPOCHS = 20  # up to here each epoch has its dot; beyond, dots would hide the line
 _LABEL_LEFT = 1.035  # of the width of a panel
@@ -48,12 +49,13 @@ def loss_curves(curve: pd.DataFrame, latent_dim: int) -> Figure:
         WIDTH,
         HEADER + height + 80,
         with_dimension("Loss over training", latent_dim),
-        "Mean per image. The combined loss is the sum of the other two.",
+        "Mean per image from the second epoch on. The combined loss is the sum of the other two.",
     )
     axes = place(figure, MARGIN + 52, HEADER + 24, width, height)
+    shown = _shown(curve)
     for column, (_, _, colour) in _LOSSES.items():
-        _line(axes, curve["epoch"], curve[column], colour)
-        axes.plot(curve["epoch"], curve[f"test_{column}"], "--", linewidth=1.7, color=colour)
+        _line(axes, shown, column, colour)
+        axes.plot(shown["epoch"], shown[f"test_{column}"], "--", linewidth=1.7, color=colour)
     _frame(axes, "loss per image")
     axes.set_ylim(bottom=0)
 
@@ -89,19 +91,21 @@ def benchmark_curves(curves: Mapping[int, pd.DataFrame]) -> Figure:
         WIDTH,
         HEADER + height + 104,
         "Loss over training, by latent dimension",
-        "Mean per training image. The number at the end of each line is the latent dimension.",
+        "Mean per training image from the second epoch on. "
+        "The number at the end of each line is the latent dimension.",
     )
     dimensions = sorted(curves)
+    colours = [DIMENSION_COLOURS[place % len(DIMENSION_COLOURS)] for place in range(len(dimensions))]
     for panel, (column, (name, unit, _)) in enumerate(_LOSSES.items()):
         axes = place(figure, MARGIN + 36 + panel * stride, HEADER + 48, width, height)
-        for dimension, colour in zip(dimensions, _shades(len(dimensions)), strict=True):
-            _line(axes, curves[dimension]["epoch"], curves[dimension][column], colour)
+        for dimension, colour in zip(dimensions, colours, strict=True):
+            _line(axes, _shown(curves[dimension]), column, colour)
         _frame(axes, "")
         axes.text(0, 1.09, name, transform=axes.transAxes, va="bottom")
         axes.text(0, 1.03, unit, transform=axes.transAxes, va="bottom", color=SOFT, size=10)
         ends = [curves[dimension].iloc[-1] for dimension in dimensions]
         heights = apart([end[column] for end in ends], data_height(axes, 17))
-        for dimension, colour, end, at in zip(dimensions, _shades(len(ends)), ends, heights, strict=True):
+        for dimension, colour, end, at in zip(dimensions, colours, ends, heights, strict=True):
             _label(axes, (end["epoch"], end[column]), at, str(dimension), colour)
     return figure
 
@@ -132,25 +136,29 @@ def recipe_curves(
     )
     for panel, dimension in enumerate(sorted(reproduced)):
         axes = place(figure, MARGIN + 36 + panel % 3 * stride, HEADER + 48 + panel // 3 * drop, width, height)
-        lines = ((curves[dimension], recipe, INK), (reproduced[dimension], "report's", "#2166ac"))
+        lines = ((curves[dimension], recipe, OURS), (reproduced[dimension], "report's", REPRODUCED))
         for curve, _, colour in lines:
-            shown = curve[1:] if len(curve) > 1 else curve
-            _line(axes, shown["epoch"], shown["combined_loss"], colour)
+            _line(axes, _shown(curve), "combined_loss", colour)
         _frame(axes, "")
         axes.text(0, 1.05, f"latent dimension {dimension}", transform=axes.transAxes, va="bottom")
         ends = [(curve.iloc[-1]["epoch"], curve.iloc[-1]["combined_loss"], *rest) for curve, *rest in lines]
         if dimension in report:
-            axes.axhline(report[dimension], color="#bf5312", linestyle="--", linewidth=1.2)
-            ends.append((axes.get_xlim()[1], report[dimension], "published", "#bf5312"))
+            axes.axhline(report[dimension], color=PUBLISHED, linestyle="--", linewidth=1.2)
+            ends.append((axes.get_xlim()[1], report[dimension], "published", PUBLISHED))
         heights = apart([end[1] for end in ends], data_height(axes, 17))
         for (epoch, loss, name, colour), at in zip(ends, heights, strict=True):
             _label(axes, (epoch, loss), at, name, colour)
     return figure
 
 
-def _line(axes: Axes, epochs: pd.Series, losses: pd.Series, colour: str) -> None:
-    marker = "o" if len(epochs) <= _MARKED_EPOCHS else ""
-    axes.plot(epochs, losses, marker=marker, markersize=3.2, linewidth=1.7, color=colour)
+def _shown(curve: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the first epoch, which is far above all others and would flatten them."""
+    return curve[1:] if len(curve) > 1 else curve
+
+
+def _line(axes: Axes, curve: pd.DataFrame, loss: str, colour: str) -> None:
+    marker = "o" if len(curve) <= _MARKED_EPOCHS else ""
+    axes.plot(curve["epoch"], curve[loss], marker=marker, markersize=3.2, linewidth=1.7, color=colour)
 
 
 def _frame(axes: Axes, ylabel: str) -> None:
@@ -161,20 +169,13 @@ def _frame(axes: Axes, ylabel: str) -> None:
 
 
 def _label(axes: Axes, end: tuple[float, float], at: float, text: str, colour: str) -> None:
-    """Write `text` right of the panel at height `at`, tied to the `end` of its line."""
+    """Write `text` right of the panel at height `at`, tied in `colour` to the `end` of its line."""
     axes.annotate(
         text,
         end,
         xytext=(_LABEL_LEFT, at),
         textcoords=axes.get_yaxis_transform(),
         va="center",
-        color=colour,
         annotation_clip=False,
-        arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.8, "shrinkA": 1, "shrinkB": 4},
+        arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkA": 1, "shrinkB": 4},
     )
-
-
-def _shades(count: int) -> list[str]:
-    """Return `count` colours from light to dark; the lightest is still legible on white."""
-    viridis = matplotlib.colormaps["viridis"]
-    return [to_hex(viridis(0.78 * (1 - index / max(count - 1, 1)))) for index in range(count)]

@@ -27,13 +27,17 @@ _IMAGE = 84  # pixels: three for each of the 28
 
 
 @house_style()
-def label_distributions(arrays: Pictures, latent_dim: int) -> Figure:
-    """Draw samples with the classifier's p(y|x), narrow to wide, above the marginal p(y) of all samples."""
+def label_distributions(arrays: Pictures, latent_dim: int, warning: str = "") -> Figure:
+    """Draw samples with the classifier's p(y|x), narrow to wide, above the marginal p(y) of all samples.
+
+    The `warning` says what is wrong with who read them.
+    """
     figure = new_figure(
         WIDTH,
         650,
         with_dimension("What the inception score reads", latent_dim),
         "It is exp(mean KL(p(y|x) ‖ p(y))): high when every p(y|x) is narrow and p(y) is even, 10 at most.",
+        warning,
     )
     _heading(
         figure,

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
+from mpl_toolkits.mplot3d.proj3d import proj_transform
 from numpy.typing import NDArray
 
 from vaebench.figures.style import (
@@ -27,6 +28,7 @@ from vaebench.figures.style import (
 from vaebench.pictures import Pictures
 
 _NAMES = ("z₁", "z₂", "z₃")
+_NAME_GAP = 26  # pixels between the names of two digits
 _SQUARE = 680  # pixels, the side of a plane
 _NAME: dict[str, Any] = {
     "size": 15,
@@ -121,8 +123,7 @@ def _space(arrays: Pictures, latent_dim: int) -> Figure:
     space.set(xlabel=_NAMES[0], ylabel=_NAMES[1], zlabel=_NAMES[2])
     space.view_init(elev=22, azim=-58)
     space.set_box_aspect((1, 1, 0.92), zoom=0.96)
-    for digit, median in _medians(arrays).items():
-        space.text(*median, str(digit), **_NAME)
+    _name_in_space(space, arrays)
     for axis in (space.xaxis, space.yaxis, space.zaxis):
         axis.set_pane_color("white")
     for row, (first, second) in enumerate([(0, 1), (0, 2), (1, 2)]):
@@ -153,9 +154,21 @@ def _name_medians(axes: Axes, arrays: Pictures) -> None:
     # The scale is final only with the limits and the aspect.
     axes.autoscale_view()
     axes.apply_aspect()
-    pixels = _apart(axes.transData.transform(list(medians.values())), 26)
+    pixels = _apart(axes.transData.transform(list(medians.values())), _NAME_GAP)
     for digit, (x, y) in zip(medians, axes.transData.inverted().transform(pixels), strict=True):
         axes.text(x, y, str(digit), **_NAME)
+
+
+def _name_in_space(space: Any, arrays: Pictures) -> None:
+    """Name the digits where their medians are seen from this side, moved apart on the page."""
+    medians = _medians(arrays)
+    # As drawing does, which comes too late: the box of the axes and the direction of view.
+    space.apply_aspect()
+    space.M = space.get_proj()
+    seen = [proj_transform(*median, space.M)[:2] for median in medians.values()]
+    pixels = _apart(space.transData.transform(seen), _NAME_GAP)
+    for digit, (x, y) in zip(medians, space.transAxes.inverted().transform(pixels), strict=True):
+        space.text2D(x, y, str(digit), transform=space.transAxes, **_NAME)
 
 
 def _medians(arrays: Pictures) -> dict[int, NDArray[np.float64]]:

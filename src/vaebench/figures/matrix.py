@@ -21,12 +21,13 @@ _LARGE = 0.05  # the share from which a small matrix has room for its number
 
 
 @house_style()
-def confusion(matrix: NDArray[np.int64], title: str) -> Figure:
+def confusion(matrix: NDArray[np.int64], title: str, warning: str = "") -> Figure:
     """Draw a confusion matrix: counts in the cells, errors coloured by their share of the row.
 
     Args:
         matrix: (10, 10) counts; the row is the true digit, the column what it is read as.
         title: the title, with the latent dimension where there is one.
+        warning: what is wrong with who read them.
     """
     total, wrong = int(matrix.sum()), int(matrix.sum() - np.trace(matrix))
     row_totals = matrix.sum(axis=1)
@@ -36,6 +37,7 @@ def confusion(matrix: NDArray[np.int64], title: str) -> Figure:
         [[str(count) if count else "" for count in row] for row in matrix.tolist()],
         title=title,
         note=f"{wrong:,} of {total:,} digits are read as another digit. Empty cells are zero.",
+        warning=warning,
         axis_labels=("read as", "true digit"),
         beside=("correct", {d: f"{shares[d, d]:.1%}" for d in np.flatnonzero(row_totals).tolist()}),
         bar_label="errors: share of the true digit",
@@ -117,10 +119,11 @@ def _page(
     axis_labels: tuple[str, str],
     beside: tuple[str, Mapping[int, str]],
     bar_label: str,
+    warning: str = "",
 ) -> Figure:
     """Draw a matrix on a page of its own, with a word `beside` each of its rows."""
     left, top = MARGIN + 48, HEADER + 24
-    figure = new_figure(left + _SIDE + 174, top + _SIDE + 62, title, note)
+    figure = new_figure(left + _SIDE + 174, top + _SIDE + 62, title, note, warning)
     axes = place(figure, left, top, _SIDE, _SIDE)
     image = _cells(axes, shares, written)
     axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1])

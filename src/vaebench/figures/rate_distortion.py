@@ -10,13 +10,25 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from vaebench.figures.labels import Box, Point, beside
-from vaebench.figures.style import FAINT, HEADER, INK, MARGIN, SOFT, WIDTH, house_style, new_figure, place
+from vaebench.figures.style import (
+    FAINT,
+    HEADER,
+    MARGIN,
+    OURS,
+    PUBLISHED,
+    REPRODUCED,
+    SOFT,
+    WIDTH,
+    house_style,
+    new_figure,
+    place,
+)
 
 # prefix of the columns -> (name, colour, marker, line)
 _SERIES = {
-    "": ("trained here by the {} recipe", INK, "o", "-"),
-    "reproduced_": ("trained here by the report's recipe", "#2166ac", "s", ":"),
-    "report_": ("the report's table", "#bf5312", "D", ""),
+    "": ("trained here by the {} recipe", OURS, "o", "-"),
+    "reproduced_": ("trained here by the report's recipe", REPRODUCED, "s", ":"),
+    "report_": ("the report's table", PUBLISHED, "D", ""),
 }
 _LABEL = 9.5  # points
 _SAME = 8  # pixels

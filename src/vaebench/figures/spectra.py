@@ -8,12 +8,12 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from vaebench.figures.style import HEADER, MARGIN, SOFT, WIDTH, house_style, new_figure, place
+from vaebench.figures.style import HEADER, MARGIN, SOFT, VAE, WIDTH, house_style, new_figure, place
 
-_ACTIVE, _INACTIVE = "#2166ac", "#b5b5b5"
+_ACTIVE, _INACTIVE = VAE, "#b5b5b5"
 _FEWEST = 10  # ranks that a panel has room for: the one bar of dimension 1 is no wall
 _GAPS = 64  # up to here bars have gaps; beyond, they have an outline, or thin ones would fall between pixels
-_STRIP = 0.03  # of the height: the foot of the bars, which shows the units whose KL is too small to see
+_STRIP = (-0.055, -0.02)  # of the height: a mark below each bar, of the units whose KL is too small to see
 
 
 @house_style()
@@ -47,16 +47,19 @@ def kl_spectra(spectra: Mapping[int, NDArray[np.float64]], active: Mapping[int, 
         order = np.argsort(-spectra[dimension], kind="stable")
         kl, is_active = spectra[dimension][order], active[dimension][order]
         axes = place(figure, MARGIN + 44 + panel % 3 * stride, HEADER + 50 + panel // 3 * drop, width, height)
-        strip, last = _STRIP * highest, max(dimension, _FEWEST)
-        axes.bar(
-            np.arange(1, dimension + 1),
-            kl + strip,
-            bottom=-strip,
-            width=0.8 if dimension <= _GAPS else 1,
-            color=np.where(is_active, _ACTIVE, _INACTIVE),
-            linewidth=0 if dimension <= _GAPS else 0.8,
-        )
-        axes.set(xlim=(0.4 - 0.012 * dimension, last + 0.6), ylim=(-strip, 1.05 * highest))
+        last = max(dimension, _FEWEST)
+        axes.set(xlim=(0.4 - 0.012 * dimension, last + 0.6), ylim=(0, 1.05 * highest))
+        look = {
+            "width": 0.8 if dimension <= _GAPS else 1,
+            "color": np.where(is_active, _ACTIVE, _INACTIVE),
+            "linewidth": 0 if dimension <= _GAPS else 0.8,
+        }
+        axes.bar(np.arange(1, dimension + 1), kl, **look)
+        foot, top = _STRIP
+        marks = {"transform": axes.get_xaxis_transform(), "clip_on": False}
+        axes.bar(np.arange(1, dimension + 1), top - foot, bottom=foot, **look, **marks)
+        axes.set(ylim=(0, 1.05 * highest))
+        axes.tick_params(axis="x", length=0, pad=14)
         ticks = MaxNLocator(integer=True, nbins=10, steps=[1, 2, 5, 10], min_n_ticks=1).tick_values(1, last)
         axes.set_xticks([tick for tick in ticks if 1 <= tick <= dimension])
         axes.set_xlabel("unit, by falling KL")

@@ -14,9 +14,26 @@ WIDTH = 1000  # pixels, of the wide figures
 MARGIN = 20
 HEADER = 76  # pixels that title and note take
 
+# The report page takes its colours from here; its style sheet repeats these three. A page of greys makes a
+# PNG of greys, exact in every pixel.
 INK = "#222222"
 SOFT = "#666666"  # what explains
 FAINT = "#d9d9d9"  # what only separates
+WARNING = "#b3261e"
+
+# Okabe and Ito's colours for colour-blind readers, which stand out from white and from black, and two more.
+DIMENSION_COLOURS = (
+    "#e69f00",
+    "#56b4e9",
+    "#009e73",
+    "#d55e00",
+    "#0072b2",
+    "#cc79a7",
+    "#8a63d2",
+    "#8c8c8c",
+)
+VAE, PCA = "#0072b2", "#e69f00"
+OURS, REPRODUCED, PUBLISHED = "#009e73", "#0072b2", "#d55e00"  # the benchmark's models and the report's
 
 # Paul Tol's "muted" scheme, made for colour-blind readers, and a black. Digits that are often confused, like
 # 4, 7, 9 and 3, 5, 8, have colours far apart to a normal, a deuteranope and a protanope eye.
@@ -63,12 +80,14 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def new_figure(width: int, height: int, title: str, note: str) -> Figure:
-    """Return an empty page of `width` by `height` pixels with a title and a line that says what to see."""
+def new_figure(width: int, height: int, title: str, note: str, warning: str = "") -> Figure:
+    """Return an empty page of `width` by `height` pixels: a title, a line on what to see, and a warning."""
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
     FigureCanvasAgg(figure)
     figure.text(MARGIN / width, 1 - 18 / height, title, size=14, weight="bold", va="top")
     figure.text(MARGIN / width, 1 - 45 / height, note, size=10.5, color=SOFT, va="top")
+    if warning:
+        figure.text(MARGIN / width, 1 - 61 / height, warning, size=10, weight="bold", color=WARNING, va="top")
     return figure
 
 

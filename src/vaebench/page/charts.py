@@ -10,12 +10,11 @@ from typing import Any
 import pandas as pd
 
 from vaebench.criteria import Criterion, estimate
+from vaebench.figures.style import DIMENSION_COLOURS, OURS, PCA, PUBLISHED, REPRODUCED, VAE
 from vaebench.table import Record
 
 Spec = dict[str, Any]
 
-# Okabe and Ito's colours for colour-blind readers, which stand out from white and from black.
-DIMENSION_COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#d55e00", "#0072b2", "#cc79a7")
 LOSSES = {
     "combined_loss": "combined loss",
     "reconstruction_loss": "squared error, summed over pixels",
@@ -27,7 +26,7 @@ _SOURCES = {  # prefix of the table's columns -> name
     "reproduced_": "the report's recipe, trained here",
     "report_": "the report",
 }
-_KINDS = {"domain": list(_SOURCES.values()), "range": ["#009e73", "#56b4e9", "#d55e00"]}
+_KINDS = {"domain": list(_SOURCES.values()), "range": [OURS, REPRODUCED, PUBLISHED]}
 
 
 def loss_curves(curves: Mapping[int, pd.DataFrame], loss: str) -> Spec:
@@ -155,7 +154,7 @@ def criterion(
     y = {"type": "quantitative", "scale": {"zero": False}, "axis": {"title": None, "tickCount": 4, **form}}
     colour = {
         "field": "model",
-        "scale": {"domain": ["VAE", "PCA"], "range": ["#0072b2", "#e69f00"]},
+        "scale": {"domain": ["VAE", "PCA"], "range": [VAE, PCA]},
         "legend": None,
     }
     layers: list[Spec] = [

@@ -122,7 +122,7 @@ function paintPlane() {
   const context = canvas.getContext("2d");
   const zoom = side / 2 / current().reach;
   const onCanvas = ([x, y]) => [side / 2 + zoom * x, side / 2 - zoom * y];
-  const ink = isDark() ? "#e7e9ee" : "#1b1d21";
+  const ink = isDark() ? "#e7e9ee" : "#222222";
   context.clearRect(0, 0, side, side);
   paintManifold(context, side);
   const seen = [places(), side, isDark()];

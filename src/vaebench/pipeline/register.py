@@ -41,6 +41,7 @@ def main(
     table_file = require_result(paths.BENCHMARK_CSV)
 
     from vaebench.criteria import CRITERIA, estimate, winners
+    from vaebench.fitness import panel_warning
     from vaebench.pipeline.results import read_benchmark
     from vaebench.table import cell, rows_of
     from vaebench.vae import load_vae
@@ -48,8 +49,13 @@ def main(
     criterion = next((each for each in CRITERIA if each.column == by), None)
     if criterion is None:
         raise StageError(f"--by must be one of {', '.join(each.column for each in CRITERIA)}, got {by!r}")
-    rows = rows_of(read_benchmark(table_file), "VAE")
+    table = read_benchmark(table_file)
+    rows = rows_of(table, "VAE")
     estimates = {dimension: found for dimension, row in rows.items() if (found := estimate(row, by))}
+    if not estimates and (warning := panel_warning(table)):
+        raise StageError(
+            f"{table_file}: has no {by}. {warning} Raise classifier.epochs, or choose another --by"
+        )
     if not estimates:
         raise StageError(f"{table_file}: has no VAE with {by}; `dvc repro aggregate` writes it")
     best, *tied = winners(estimates, higher=criterion.higher)
