@@ -13,6 +13,7 @@ import pytest
 from pages import committed_results, committed_table, origin
 from projects import DIMENSIONS
 from vaebench.criteria import CRITERIA, estimate, winners
+from vaebench.fitness import judged
 from vaebench.page.build import _provenance, build
 from vaebench.page.origin import Origin
 from vaebench.table import cell, rows_of
@@ -114,6 +115,19 @@ def test_first_numbers_name_their_ties(table: pd.DataFrame) -> None:
     tied.loc[tied["latent_dim"] == 30, "test_combined_loss_low"] = 26.0
     tiles = build(replace(committed_results(EVIL), table=tied)).partition('<ul class="tiles">')[2]
     assert "26.52, squared error + KL; tied: 30<" in tiles.partition("</ul>")[0]
+
+
+def test_unfit_panel_is_said_and_nobody_wins_by_it(table: pd.DataFrame, page: str) -> None:
+    warning = "The classifiers are unfit: they read 61.7% of the test digits right"
+    assert warning not in page
+    unfit = table.copy()
+    unfit.loc[unfit["model"] == "test images", "reconstruction_accuracy"] = 0.617
+    built = build(replace(committed_results(EVIL), table=judged(unfit)))
+    assert warning in built.partition("<main")[0]
+    tiles = built.partition('<ul class="tiles">')[2].partition("</ul>")[0]
+    assert "lowest loss on test images" in tiles
+    assert not re.search("legible|inception|round robin", tiles)
+    assert "nan" not in [word.strip("<>/") for word in built.partition("<script")[0].lower().split()]
 
 
 @pytest.mark.parametrize(

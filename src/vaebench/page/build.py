@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from vaebench.classifier import Classifier
 from vaebench.criteria import CRITERIA, Criterion, estimate, points, winners
+from vaebench.fitness import panel_warning
 from vaebench.page import charts
 from vaebench.page.explorer import Explored, explorer_data
 from vaebench.page.origin import Origin
@@ -149,6 +150,7 @@ def build(results: Results) -> str:
         style=Markup(_read("style.css")),  # noqa: S704 - our own file
         dimensions=list(vaes),
         first=2 if 2 in vaes else min(vaes),
+        warning=panel_warning(results.table),
         data=_data_line(tests, results.dataset),
         provenance=_provenance(results.origins),
         panel_size=len(results.panel),
@@ -235,9 +237,11 @@ def _tiles(vaes: Mapping[int, Record], tests: Record) -> list[_Tile]:
         ("inception_score", "highest inception score", f"real test images: {real}"),
     ):
         [score] = [each for each in CRITERIA if each.column == column]
-        best, *tied = _winners(vaes, score)
-        value = cell({column: vaes[best][column]}, column, score.form)
-        tiles.append(_Tile(title, f"{best} dims", f"{value}, {note}{_tied(tied)}", f"#made-evaluate-{best}"))
+        if ranked := _winners(vaes, score):
+            best, *tied = ranked
+            value = cell({column: vaes[best][column]}, column, score.form)
+            note = f"{value}, {note}{_tied(tied)}"
+            tiles.append(_Tile(title, f"{best} dims", note, f"#made-evaluate-{best}"))
     standing = {dimension: found["all"] for dimension, found in points(vaes).items() if "all" in found}
     if standing:
         best, *tied = [each for each, share in standing.items() if share == max(standing.values())]
