@@ -37,8 +37,8 @@ def judged(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table; of an unfit panel, nothing that it read but its share of the test digits."""
     if not panel_warning(table):
         return table
-    read = [column for column in table if str(column).startswith(READ)]
-    own = [column for column in read if str(column).startswith("reconstruction_accuracy")]
+    read = [str(column) for column in table if str(column).startswith(READ)]
+    own = [column for column in read if column.startswith("reconstruction_accuracy")]
     left = table.copy()
     left[read] = float("nan")
     left.loc[table["model"] == "test images", own] = table[own]

@@ -1,6 +1,7 @@
 """How many units of the latent space a model uses."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -49,14 +50,14 @@ def kl_spectra(spectra: Mapping[int, NDArray[np.float64]], active: Mapping[int, 
         axes = place(figure, MARGIN + 44 + panel % 3 * stride, HEADER + 50 + panel // 3 * drop, width, height)
         last = max(dimension, _FEWEST)
         axes.set(xlim=(0.4 - 0.012 * dimension, last + 0.6), ylim=(0, 1.05 * highest))
-        look = {
+        look: dict[str, Any] = {
             "width": 0.8 if dimension <= _GAPS else 1,
             "color": np.where(is_active, _ACTIVE, _INACTIVE),
             "linewidth": 0 if dimension <= _GAPS else 0.8,
         }
         axes.bar(np.arange(1, dimension + 1), kl, **look)
         foot, top = _STRIP
-        marks = {"transform": axes.get_xaxis_transform(), "clip_on": False}
+        marks: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False}
         axes.bar(np.arange(1, dimension + 1), top - foot, bottom=foot, **look, **marks)
         axes.set(ylim=(0, 1.05 * highest))
         axes.tick_params(axis="x", length=0, pad=14)
