@@ -74,9 +74,9 @@ lint: setup
 types: setup
 	mypy
 unit: setup
-	pytest
+	pytest --numprocesses 2
 check: setup lint types  ## Run the checks that start no pipeline, no server and no browser (2 minutes)
-	pytest -m "not slow"
+	pytest --numprocesses 2 -m "not slow"
 
 format: setup  ## Format the code
 	ruff format .

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -20,8 +21,7 @@ from projects import (
     STAGES,
     clone,
     make_template,
-    ran,
-    succeed,
+    run,
 )
 
 if TYPE_CHECKING:
@@ -38,6 +38,16 @@ def pytest_configure() -> None:
     for name in [name for name in os.environ if name.startswith(FOREIGN)]:
         del os.environ[name]
     os.environ |= NO_SETTINGS
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts a pipeline or a browser as slow; keep a file's tests, and the project's, together."""
+    for item in items:
+        names = set(getattr(item, "fixturenames", ()))
+        if names & {"template", "browser", "server"}:
+            item.add_marker(pytest.mark.slow)
+        # Of tests that run side by side, those of a group run in one process, which makes their fixtures once.
+        item.add_marker(pytest.mark.xdist_group("project" if "project" in names else item.path.stem))
 
 
 @pytest.fixture(scope="session")
@@ -164,9 +174,11 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone in which `dvc repro` has run everything."""
+    """A clone in which `make repro` has run everything."""
     root = clone(template, tmp_path_factory.mktemp("reproduced") / "project")
-    assert set(ran(succeed(root, "dvc", "repro"))) == STAGES
+    done = run(root, "python", "-m", "vaebench.pipeline.repro", "--jobs", "2", PYTHONPATH="src")
+    assert done.returncode == 0
+    assert set(re.findall(rf"^stage \d+ of {len(STAGES)}: ([\w@]+)", done.stdout, re.MULTILINE)) == STAGES
     return root
 
 
