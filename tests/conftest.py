@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         names = set(getattr(item, "fixturenames", ()))
         if names & {"template", "browser", "server"}:
             item.add_marker(pytest.mark.slow)
-        # Of tests that run side by side, those of a group run in one process, which makes their fixtures once.
+        # Of tests side by side, those of a group run in one process, which makes their fixtures once.
         item.add_marker(pytest.mark.xdist_group("project" if "project" in names else item.path.stem))
 
 
