@@ -41,16 +41,16 @@ setup: .venv/ready  ## Set up .venv from the lock file
 	@pwd -P > $@
 
 demo: setup  ## Run the whole pipeline on scikit-learn's digits, in a copy of the repository (5 minutes)
-	@PYTHONPATH=src python -m vaebench.pipeline.demo --jobs $(JOBS)
+	@exec env PYTHONPATH=src python -m vaebench.pipeline.demo --jobs $(JOBS)
 
 repro: setup  ## Reproduce the benchmark on MNIST, two stages side by side (JOBS=2)
-	@PYTHONPATH=src python -m vaebench.pipeline.repro --jobs $(JOBS)
+	@exec env PYTHONPATH=src python -m vaebench.pipeline.repro --jobs $(JOBS)
 
 show: setup  ## List the experiments: what each changed, and what came of it
-	@PYTHONPATH=src python -m vaebench.pipeline.experiments
+	@exec env PYTHONPATH=src python -m vaebench.pipeline.experiments
 
 ui: setup  ## Browse the runs in MLflow, on this machine alone (PORT=5000)
-	@PYTHONPATH=src python -m vaebench.pipeline.ui --port '$(PORT)'
+	@exec env PYTHONPATH=src python -m vaebench.pipeline.ui --port '$(PORT)'
 
 pull: setup  ## Fetch the trained models and arrays, from the remote inside this repository
 	dvc pull --quiet
@@ -62,10 +62,10 @@ screenshots: setup  ## Take the README's screenshots of the report, the plots pa
 	python docs/screenshots.py
 
 replay: setup  ## Send to MLflow what stages could not send while its server was away
-	@PYTHONPATH=src python -m vaebench.pipeline.replay
+	@exec env PYTHONPATH=src python -m vaebench.pipeline.replay
 
 register: setup  ## Register the best model in MLflow as models:/vaebench@champion (BY=fid)
-	@PYTHONPATH=src python -m vaebench.pipeline.register --by $(BY)
+	@exec env PYTHONPATH=src python -m vaebench.pipeline.register --by $(BY)
 
 test: setup lint types unit  ## Run all checks
 lint: setup

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torchvision.datasets import MNIST
 
+from projects import commit, git
 from vaebench import download
 from vaebench.data import load_dataset, save_dataset
 from vaebench.pipeline.stage import StageError, run_stage
@@ -770,6 +771,8 @@ def run_download(
     (folder / "params.yaml").write_text(
         params.replace("dataset: mnist", f"dataset: {dataset}"), encoding="utf-8"
     )
+    git(folder, "init", "--quiet")
+    commit(folder)
     return subprocess.run(
         [sys.executable, *arguments, str(ROOT / "stages" / "download.py")],
         cwd=folder,

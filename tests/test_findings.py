@@ -56,6 +56,8 @@ def evaluation(latent_dim: int, **changes: float) -> dict[str, Any]:
         "pca": {score: value for score, value in scores(latent_dim).items() if score not in no_pca},
         "confusion": matrix({}).tolist(),
         "overlap": (matrix({}) / 1000).tolist(),
+        "kl_spectrum": [1.0] * latent_dim,
+        "active": [True] * latent_dim,
     }
 
 
@@ -66,6 +68,8 @@ def training(latent_dim: int) -> dict[str, Any]:
         "recipe": "fast",
         "optimizer": "muon",
         "epochs": 10,
+        "batch_size": 128,
+        "learning_rate": 3e-3,
         "training_precision": "float32",
         "threads": 1,
         "training_seconds": 300.0,
@@ -76,7 +80,8 @@ def training(latent_dim: int) -> dict[str, Any]:
 
 def reproduction(latent_dim: int) -> dict[str, Any]:
     """What training it by the report's recipe wrote."""
-    return {"latent_dim": latent_dim, "kl_loss": 10.0, "reconstruction_loss": 22.0, "combined_loss": 32.0}
+    losses = {"kl_loss": 10.0, "reconstruction_loss": 22.0, "combined_loss": 32.0}
+    return {"latent_dim": latent_dim, **losses, "training_seconds": 300.0}
 
 
 REFERENCES: dict[str, Any] = {
@@ -86,6 +91,9 @@ REFERENCES: dict[str, Any] = {
     "samples": 9_000,
     "likelihood_images": 1_000,
     "inception_score_ceiling": 9.98,
+    "panel": 3,
+    "panel_test_accuracy": 0.996,
+    "panel_confusion": [[0] * 10] * 10,
     "test images": {"inception_score": 9.85, "inception_score_low": 9.82, "inception_score_high": 9.87},
     "pixel noise": {"inception_score": 1.02},
 }
@@ -691,8 +699,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         written = {"training": training, "evaluation": evaluation, "reproduction": reproduction}
         for folder, content in written.items():
             (metrics / folder / f"d{dimension}.json").write_text(json.dumps(content(dimension)))
-        for folder in ("training", "reproduction"):
-            curve(RISING).to_csv(metrics / folder / f"d{dimension}.csv", index=False)
+        losses = curve(RISING)
+        losses.to_csv(metrics / f"reproduction/d{dimension}.csv", index=False)
+        tested = losses.join(losses.drop(columns="epoch").add_prefix("test_"))
+        tested.to_csv(metrics / f"training/d{dimension}.csv", index=False)
     for folder, ending in (("reproduction", "json"), ("reproduction", "csv")):
         (metrics / folder / f"d7.{ending}").unlink()  # the report has no such model
     monkeypatch.chdir(tmp_path)
