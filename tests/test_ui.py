@@ -58,7 +58,7 @@ def test_links_have_the_number_that_the_experiment_has(
     assert (program, arguments[:4]) == (sys.executable, [sys.executable, "-m", "mlflow", "ui"])
     assert " ".join(arguments[4:]) == (
         f"--host 127.0.0.1 --port {port} --workers 1 "
-        "--allowed-hosts localhost,localhost:*,127.0.0.1,127.0.0.1:*"
+        "--allowed-hosts localhost,localhost:*,127.0.0.1,127.0.0.1:* --app-name vaebench"
     )
     assert os.environ["MLFLOW_BACKEND_STORE_URI"] == store_uri(repo)
     assert os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"

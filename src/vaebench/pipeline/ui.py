@@ -89,6 +89,7 @@ def _serve(uri: str, port: int) -> None:
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     own = f"localhost,localhost:*,{HOST},{HOST}:*"
     options = ["--host", HOST, "--port", str(port), "--workers", "1", "--allowed-hosts", own]
+    options += ["--app-name", EXPERIMENT]  # see vaebench.pipeline.pages
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", "ui", *options])  # noqa: S606
 
