@@ -13,7 +13,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export SHELL := /bin//sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro show ui replay register report screenshots test format lint types unit bench recipes times lock
+.PHONY: help setup demo repro show ui record replay register report screenshots test format lint types unit bench recipes times lock
 
 help:  ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ show: setup  ## List the experiments with their parameters and metrics
 
 ui: setup  ## Browse the runs in MLflow, on this machine alone (PORT=5000)
 	@PYTHONPATH=src python -m vaebench.pipeline.ui --port '$(PORT)'
+
+record: setup  ## Record the committed benchmark in MLflow, from its files; after dvc pull, its models too
+	@PYTHONPATH=src python -m vaebench.pipeline.recorded
 
 report: setup  ## Write report.html: the benchmark as one page, with its models to play with
 	python -m vaebench.page

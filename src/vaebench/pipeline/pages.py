@@ -37,7 +37,7 @@ def create_app() -> "FastAPI":
     """Return MLflow's server; what it lets in is for its own checks, which come before any page."""
     import mlflow.server
     from fastapi.responses import HTMLResponse
-    from mlflow.server.fastapi_app import app
+    from mlflow.server import fastapi_app
     from starlette.routing import Route
 
     markup = Path(mlflow.server.__file__).with_name("js").joinpath("build/index.html").read_text("utf-8")
@@ -46,5 +46,6 @@ def create_app() -> "FastAPI":
     async def first_page(_request: object) -> HTMLResponse:
         return HTMLResponse(page, headers={"Cache-Control": "no-cache"})
 
+    app: FastAPI = fastapi_app.app
     app.router.routes.insert(0, Route("/", first_page))
     return app
