@@ -249,7 +249,7 @@ def test_model_has_its_scores_and_models_sort_by_them(repo: Path, digits: Datase
         [experiment.experiment_id], order_by=[{"field_name": "metrics.fid", "ascending": True}]
     )
     assert [model.name for model in models] == ["vae-d3", "vae-d2"]
-    [score] = models[0].metrics
+    [score] = models[0].metrics or []
     assert (score.key, score.value) == ("fid", 4.0)
     assert (score.dataset_name, score.dataset_digest) == ("digits", digits.digest)
     evaluations = [run for run in children(repo) if run.data.tags["dvc.stage"].startswith("evaluate")]

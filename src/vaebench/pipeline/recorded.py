@@ -40,6 +40,7 @@ from vaebench.pipeline.stage import StageError, require, run_stage, say
 from vaebench.pipeline.store import (
     PARENT_TAG,
     PIPELINE,
+    RECORD_TAG,
     SOURCE_TAG,
     STAGE_TAG,
     Store,
@@ -50,7 +51,6 @@ from vaebench.pipeline.store import (
 )
 from vaebench.pipeline.tracking import flat, now
 
-RECORD_TAG = "vaebench.record"  # of all runs of such a record: the commit whose files it is made from
 LOCK = Path("dvc.lock")
 COMMITTED = (str(PARAMS_FILE), str(LOCK), "metrics", "plots")
 
@@ -98,7 +98,9 @@ def main() -> None:
                 say(f"the benchmark of commit {commit[:7]} is recorded already")
                 return
             _Record(store, commit, _dataset(hashes), models).send(stages)
-    without = "" if models else ", without models: `dvc pull` fetches them"
+    missing = len(weights) - len(models)
+    brought = f", without {missing} of {len(weights)} models, which `dvc pull --force` brings"
+    without = brought if missing else ""
     say(f"recorded the benchmark of commit {commit[:7]}: {len(stages)} stages{without}; `make ui` shows them")
 
 

@@ -29,6 +29,7 @@ EXPERIMENT = "vaebench"
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 STAGE_TAG = "dvc.stage"
 PARENT_TAG = "mlflow.parentRunId"
+RECORD_TAG = "vaebench.record"  # of what was recorded from files: the commit that they are of
 EXPERIMENT_NAME_TAG = "dvc.exp"  # of a run in an experiment of DVC
 SOURCE_TAG = "mlflow.source.name"
 PIPELINE = "dvc.yaml"  # the source of an execution
