@@ -13,7 +13,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export SHELL := /bin//sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo pull repro show ui replay register report screenshots check test format lint types unit bench recipes times lock
+.PHONY: help setup demo pull repro show ui record replay register report screenshots check test format lint types unit bench recipes times lock
 
 help:  ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ ui: setup  ## Browse the runs in MLflow, on this machine alone (PORT=5000)
 
 pull: setup  ## Fetch the trained models and arrays, from the remote inside this repository
 	dvc pull --quiet
+
+record: setup  ## Record the committed benchmark in MLflow, from its files; after dvc pull, its models too
+	@exec env PYTHONPATH=src python -m vaebench.pipeline.recorded
 
 report: setup  ## Write report.html: the benchmark as one page, with its models to play with
 	python -m vaebench.page

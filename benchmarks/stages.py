@@ -7,7 +7,7 @@ from pathlib import Path
 from vaebench.pipeline.files import write_csv
 from vaebench.pipeline.history import finished_stages
 from vaebench.pipeline.stage import StageError, run_stage, say
-from vaebench.pipeline.store import PARENT_TAG, repository_root, store_uri, usable
+from vaebench.pipeline.store import PARENT_TAG, RECORD_TAG, STAGE_TAG, repository_root, store_uri, usable
 
 
 def main() -> None:
@@ -19,21 +19,22 @@ def main() -> None:
     """
     uri = store_uri(repository_root())
     with usable(uri):
-        finished = finished_stages(uri)[::-1]
+        finished = [run for run in finished_stages(uri)[::-1] if RECORD_TAG not in run.data.tags]
     if not finished:
         raise StageError(f"{uri}: holds no stage that finished; `dvc repro` runs them")
-    last = {run.info.run_name: run for run in finished}  # later ones replace earlier ones
+    last = {run.data.tags[STAGE_TAG]: run for run in finished}  # later ones replace earlier ones
 
     work, fixed = defaultdict(list), defaultdict(list)
     ends: dict[str, list[int]] = defaultdict(list)  # of the runs that none has followed yet, by execution
     for run in finished:
-        stage, started, ended = run.info.run_name.split("@")[0], run.info.start_time, run.info.end_time
+        item, started, ended = run.data.tags[STAGE_TAG], run.info.start_time, run.info.end_time
+        stage = item.split("@")[0]
         before = ends[run.data.tags[PARENT_TAG]]
         previous = max((end for end in before if end <= started), default=None)
         if previous is not None:
             before.remove(previous)
         before.append(ended)
-        if last[run.info.run_name] is run:
+        if last[item] is run:
             work[stage].append((ended - started) / 1000)
             if previous is not None:
                 fixed[stage].append((started - previous) / 1000)

@@ -75,7 +75,7 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
             scores = headline(table, latent_dim)
             run.log_headline({f"d{latent_dim}/{name}": score for name, score in scores.items()})
         for file in (paths.BENCHMARK_CSV, paths.BENCHMARK_MD, paths.FINDINGS):
-            run.log_artifact(file)
+            run.log_table(file)
     say(to_text(table))
 
 

@@ -56,7 +56,8 @@ def main(latent_dim: LatentDimOption, panel: PanelOption) -> None:
         }
         scores = {"vae": found.vae, "pca": found.pca}
         write_json(paths.evaluation(latent_dim), {**about, **counts, **scores, **tables})
-        run.log_metrics({**found.vae, **{f"pca_{name}": value for name, value in found.pca.items()}})
+        run.log_scores(vae_file, found.vae)
+        run.log_metrics({f"pca_{name}": value for name, value in found.pca.items()})
         run.log_artifact(paths.evaluation(latent_dim))
 
 

@@ -87,6 +87,10 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
             figures.save(figure, paths.BENCHMARK_PLOTS / f"{name}.png")
         run.log_artifact(paths.BENCHMARK_PLOTS)
         run.log_artifact(paths.MODEL_PLOTS)
+        for latent_dim in dimensions:
+            for name in ("samples", "reconstructions"):
+                drawn = paths.BENCHMARK_PLOTS / f"{name}-d{latent_dim}.png"
+                run.log_picture(drawn, paths.vae_weights(latent_dim))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,23 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
+def wait_for(address: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Wait until a server answers."""
+    end = time.monotonic() + SECONDS
+    while not answers(address):
+        assert server.poll() is None, log.read_text()
+        assert time.monotonic() < end, log.read_text()
+        time.sleep(0.1)
+
+
+def answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
 @dataclass
 class Server:
     """A server on loopback, whose database and port outlive it; it serves artifacts from its folder."""
@@ -51,19 +68,7 @@ class Server:
                 stderr=log,
                 start_new_session=True,  # so that its workers can be killed with it
             )
-        end = time.monotonic() + SECONDS
-        while not self.answers():
-            said = (self.folder / "server.log").read_text()
-            assert self.process.poll() is None, said
-            assert time.monotonic() < end, said
-            time.sleep(0.1)
-
-    def answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.uri}/health", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+        wait_for(self.uri, self.process, self.folder / "server.log")
 
     def kill(self) -> None:
         if self.process:

@@ -1,17 +1,25 @@
 """The pages of the tools as people open them: a real Chromium, and nothing leaves the machine."""
 
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
 from browsers import PHONE, Visit, open_report, visiting
-from projects import DIMENSIONS, ROOT, STAGES, TRAININGS, commit, git, run, succeed
-from servers import Server
+from projects import DIMENSIONS, ENVIRONMENT, ROOT, STAGES, TRAININGS, commit, git, run, succeed
+from servers import QUIET, free_port, wait_for
+from vaebench.pipeline import recorded
+from vaebench.pipeline.tracking import track
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -165,40 +173,110 @@ def test_first_epoch_does_not_decide_the_scale(browser: "Browser", compared: Pat
 
 
 @pytest.fixture(scope="module")
-def ui(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """What `make ui` starts, on the record of the project."""
-    server = Server(tmp_path_factory.mktemp("ui"), project / "mlflow.db")
+def records(schema: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with the committed benchmark and one more training in its store."""
+    root = tmp_path_factory.mktemp("records")
+    (root / ".dvc").mkdir()
+    for name in ("metrics", "plots"):
+        shutil.copytree(ROOT / name, root / name)
+    for name in ("params.yaml", "dvc.lock", ".gitignore"):
+        shutil.copy(ROOT / name, root)
+    shutil.copy(schema, root / "mlflow.db")
+    git(root, "init", "--quiet")
+    commit(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        recorded.main()
+        patch.setenv("DVC_EXP_NAME", "wide")
+        with track("train_vae@5", params={"latent_dim": 5}) as run:
+            for epoch in (1, 2):
+                run.log_metrics({"combined_loss": 40.0 / epoch, "test_combined_loss": 1.0}, step=epoch)
+    return root
+
+
+@pytest.fixture(scope="module")
+def links(records: Path) -> Iterator[list[str]]:
+    """What `make ui` links to, while it serves."""
+    port = free_port()
+    log = records / "ui.log"
+    with log.open("wb") as output:
+        ui = subprocess.Popen(
+            [sys.executable, "-m", "vaebench.pipeline.ui", "--port", str(port)],
+            cwd=records,
+            env=ENVIRONMENT | QUIET | {"PYTHONPATH": str(ROOT / "src")},
+            stderr=output,
+            stdout=output,
+            start_new_session=True,  # so that its workers can be ended with it
+        )
     try:
-        server.start()
-        yield server
+        wait_for(f"http://127.0.0.1:{port}", ui, log)
+        yield re.findall(r"http://\S+workflowType\S+", log.read_text())
     finally:
-        server.kill()
+        os.killpg(ui.pid, signal.SIGKILL)
+        ui.wait()
 
 
 @pytest.fixture
-def runs(browser: "Browser", ui: Server) -> "Iterator[Visit]":
+def runs(browser: "Browser", links: list[str]) -> "Iterator[Visit]":
     with visiting(browser, viewport={"width": 1500, "height": 1600}) as visit:
         yield visit
         assert visit.outside() == []
 
 
-def open_runs(visit: Visit, ui: Server, query: str) -> None:
-    """Open MLflow's page of runs by a link that `make ui` prints."""
-    makefile = (ROOT / "Makefile").read_text()
-    [path] = re.findall(r"^RUNS = http://127\.0\.0\.1:\$\(PORT\)(.+)$", makefile, re.MULTILINE)
-    assert query in makefile
-    visit.page.goto(ui.uri + path.replace("\\#", "#") + query, wait_until="commit")
+def name_of_record(records: Path) -> str:
+    return f"benchmark {git(records, 'rev-parse', 'HEAD')[:7]}"
 
 
-def execution_name(project: Path) -> str:
-    """The first execution's; nothing was committed before it ran."""
-    return f"repro {git(project, 'rev-list', '--max-parents=0', 'HEAD')[:7]}"
+def assert_model_training(page: "Page") -> None:
+    """The page has the links of Model training, and the assistant's pane is shut."""
+    page.get_by_role("link", name="Runs", exact=True).first.wait_for()
+    assert page.get_by_role("link", name="Models", exact=True).count() == 1
+    assert page.get_by_role("link", name="Judges", exact=True).count() == 0
+    assert page.get_by_text("MLflow Assistant").count() == 0
 
 
-def test_executions_unfold_to_their_stages(runs: Visit, ui: Server, project: Path) -> None:
+def test_page_stays_in_model_training_from_run_to_run(runs: Visit, links: list[str], records: Path) -> None:
     page = runs.page
-    open_runs(runs, ui, "&viewStateShareKey=benchmark")
-    parent = page.get_by_role("link", name=execution_name(project))
+    page.goto(links[0], wait_until="commit")
+    name = name_of_record(records)
+    page.get_by_role("link", name=name, exact=True).click()
+    page.get_by_role("heading", name=name).first.wait_for()
+    assert "workflowType" not in page.evaluate("location.href")
+    assert_model_training(page)
+    page.goto("about:blank")
+    page.goto(links[0].partition("#")[0], wait_until="commit")  # as one types it
+    page.get_by_text("vaebench", exact=True).first.click()
+    assert_model_training(page)
+
+
+def test_choice_of_the_user_stays(runs: Visit, links: list[str]) -> None:
+    page = runs.page
+    page.goto(links[0], wait_until="commit")
+    key = "mlflow.workflowType_v1"
+    read = f"localStorage.getItem('{key}')"
+    assert page.evaluate(read) == '"machine_learning"'
+    page.evaluate(f"localStorage.setItem('{key}', '\"genai\"')")
+    page.reload(wait_until="commit")
+    assert page.evaluate(read) == '"genai"'
+
+
+@pytest.mark.parametrize("path", ["/", "/api/2.0/mlflow/experiments/get-by-name?experiment_name=vaebench"])
+@pytest.mark.parametrize(("host", "status"), [("10.evil.example.com", 403), ("localhost", 200)])
+def test_other_names_of_this_machine_are_answered_403(
+    links: list[str], path: str, host: str, status: int
+) -> None:
+    address = urlsplit(links[0])
+    connection = HTTPConnection(address.hostname or "", address.port, timeout=60)
+    connection.request("GET", path, headers={"Host": host})
+    assert connection.getresponse().status == status
+    connection.close()
+
+
+def test_executions_unfold_to_their_stages(runs: Visit, links: list[str], records: Path) -> None:
+    page = runs.page
+    page.goto(links[0], wait_until="commit")
+    name = name_of_record(records)
+    parent = page.get_by_role("link", name=name, exact=True)
     parent.wait_for()
     columns = page.locator("[role=columnheader][col-id]").evaluate_all(
         "headers => headers.map(header => header.getAttribute('col-id'))"
@@ -206,31 +284,48 @@ def test_executions_unfold_to_their_stages(runs: Visit, ui: Server, project: Pat
     for metric in ("combined_loss", "fid", "inception_score", "legible_share", "test_combined_loss"):
         assert f"metrics.`{metric}`" in columns
     page.locator("[role=gridcell]").filter(has=parent).locator("button").first.click()
-    page.get_by_role("link", name="train_vae@30", exact=True).first.wait_for()
-    assert set(page.get_by_role("link").all_text_contents()) >= STAGES - {"download"}
+    page.get_by_role("link", name=f"{name} · train_vae@30", exact=True).first.wait_for()
+    shown = set(page.get_by_role("link").all_text_contents())
+    assert shown >= {f"{name} · {stage}" for stage in STAGES - {"download"}}
 
 
-def test_training_curves_lie_over_each_other(runs: Visit, ui: Server) -> None:
-    page = runs.page
-    open_runs(runs, ui, "&viewStateShareKey=curves&compareRunsMode=CHART")
+def assert_curves(page: "Page", records: Path) -> None:
+    """The curves of all trainings are drawn, and say of which execution each is."""
     traces = """() => [...document.querySelectorAll('.js-plotly-plot')].flatMap(plot => plot.data)
         .filter(trace => trace.metricKey === 'combined_loss').map(trace => trace.name)"""
-    page.wait_for_function(f"({traces})().length >= {len(DIMENSIONS)}")
-    assert set(page.evaluate(traces)) == TRAININGS
+    page.wait_for_function(f"({traces})().length > {len(DIMENSIONS)}")
+    name = name_of_record(records)
+    assert set(page.evaluate(traces)) == {*(f"{name} · {stage}" for stage in TRAININGS), "wide · train_vae@5"}
 
 
-def test_pictures_and_tables_open_as_artifacts(runs: Visit, ui: Server, project: Path) -> None:
+def test_training_curves_lie_over_each_other(runs: Visit, links: list[str], records: Path) -> None:
+    runs.page.goto(links[1], wait_until="commit")
+    assert_curves(runs.page, records)
+
+
+def test_view_of_the_curves_opens_its_charts(runs: Visit, links: list[str], records: Path) -> None:
+    page = runs.page
+    page.goto(links[0].partition("&")[0], wait_until="commit")
+    page.get_by_test_id("saved-views-trigger").click()
+    page.get_by_text("Training curves", exact=True).first.click()
+    assert_curves(page, records)
+
+
+def test_pictures_and_tables_open_as_artifacts(runs: Visit, links: list[str], records: Path) -> None:
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    client = MlflowClient(f"sqlite:///{records / 'mlflow.db'}")
     page = runs.page
-    for stage, file in (("render", "benchmark/samples-d5.png"), ("aggregate", "benchmark.md")):
-        experiment = client.get_experiment_by_name("vaebench")
-        assert experiment is not None
-        made_by = client.search_runs([experiment.experiment_id], f"tags.`dvc.stage` = '{stage}'")[0]
+    for stage, file in (
+        ("train_vae@5", "samples-d5.png"),
+        ("render", "benchmark/samples-d5.png"),
+        ("aggregate", "benchmark.md"),
+    ):
+        made_by = client.search_runs(["1"], f"tags.`dvc.stage` = '{stage}'", order_by=["start_time ASC"])[0]
         page.goto("about:blank")
+        address = links[0].partition("#")[0]
         page.goto(
-            f"{ui.uri}/#/experiments/1/runs/{made_by.info.run_id}/artifacts/{file}", wait_until="commit"
+            f"{address}#/experiments/1/runs/{made_by.info.run_id}/artifacts/{file}", wait_until="commit"
         )
         if file.endswith(".png"):
             shown = page.locator("img[src^='blob:'], img[src*='samples-d5']").first

@@ -38,6 +38,7 @@ from projects import (
     set_parameters,
     succeed,
 )
+from vaebench.pipeline import recorded
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -127,7 +128,7 @@ def executions(root: Path) -> dict[str, Execution]:
         children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
         assert parent.info.run_name not in found
         found[str(parent.info.run_name)] = Execution(
-            parent, {str(run.info.run_name): run for run in children}
+            parent, {str(run.data.tags["dvc.stage"]): run for run in children}
         )
         assert len(found[str(parent.info.run_name)].stages) == len(children)
     return found
@@ -237,14 +238,14 @@ def test_record_is_one_execution_with_every_stage(project: Path) -> None:
     assert statuses(execution) == {"FINISHED"}
     for name, child in execution.stages.items():
         assert child.data.tags["mlflow.source.git.commit"] == commit_id
-        assert child.data.tags["dvc.stage"] == name
+        assert child.info.run_name == f"{execution.parent.info.run_name} · {name}"
         assert child.data.tags["device"]
         assert "dvc.exp" not in child.data.tags
 
     digests = set()
-    for recorded in (execution.parent, *execution.stages.values()):
-        assert recorded.inputs is not None
-        [used] = recorded.inputs.dataset_inputs
+    for one in (execution.parent, *execution.stages.values()):
+        assert one.inputs is not None
+        [used] = one.inputs.dataset_inputs
         assert (used.dataset.name, json.loads(used.dataset.profile or "")["num_rows"]) == ("digits", 1797)
         digests.add(used.dataset.digest)
     assert len(digests) == 1
@@ -267,7 +268,13 @@ def test_record_of_a_training_has_its_curve_and_its_model(project: Path) -> None
             assert [(metric.step, metric.value) for metric in history] == [(1, float(row[loss]))]
         assert child.outputs is not None
         [output] = child.outputs.model_outputs
-        assert client.get_logged_model(output.model_id).status == "READY"
+        model = client.get_logged_model(output.model_id)
+        assert model.status == "READY"
+        scores = read_json(project / f"metrics/evaluation/d{latent_dim}.json")["vae"]
+        assert {score.key: score.value for score in model.metrics or []} == scores
+        for name in ("samples", "reconstructions"):
+            drawn = project / f"plots/benchmark/{name}-d{latent_dim}.png"
+            assert artifact(project, child, drawn.name).read_bytes() == drawn.read_bytes()
         [kept] = (project / "mlartifacts").rglob(f"d{latent_dim}.safetensors")
         assert kept.read_bytes() == (project / f"models/vae/d{latent_dim}.safetensors").read_bytes()
 
@@ -295,6 +302,9 @@ def test_record_has_the_pictures_and_the_headline_numbers(project: Path) -> None
         written = {path.name: path.read_bytes() for path in (project / "plots" / folder).iterdir()}
         recorded = artifact(project, execution.stages["render"], folder)
         assert {path.name: path.read_bytes() for path in recorded.iterdir()} == written
+    for name in ("benchmark.csv", "benchmark.md", "findings.md"):
+        table = artifact(project, execution.parent, name)
+        assert table.read_bytes() == (project / "metrics" / name).read_bytes()
     headline = execution.parent.data.metrics
     model = {name: value for name, value in read_model(project).items() if name in headline}
     assert {"combined_loss", *SCORES} <= set(model)
@@ -302,6 +312,43 @@ def test_record_has_the_pictures_and_the_headline_numbers(project: Path) -> None
     for latent_dim, row in read_table(project).items():
         for name in model:
             assert headline[f"d{latent_dim}/{name}"] == row[name]
+
+
+def contents(root: Path, run: "Run") -> list[object]:
+    """What a run says, but for its times and ids."""
+    client = open_client(root)
+    assert run.inputs is not None
+    data = [(used.dataset.name, used.dataset.digest) for used in run.inputs.dataset_inputs]
+    files = [file.path for file in client.list_artifacts(run.info.run_id)]
+    made = f"source_run_id = '{run.info.run_id}'"
+    models = client.search_logged_models([run.info.experiment_id], made)
+    known = [
+        (model.name, model.params, {score.key: score.value for score in model.metrics or []})
+        for model in models
+    ]
+    return [run.data.params, run.data.metrics, data, files, known]
+
+
+def test_committed_results_are_recorded_as_the_stages_did(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = clone(project, tmp_path / "copy")
+    for name in ("params.yaml", "dvc.lock", "metrics", "plots", "models", "data"):
+        source = project / name
+        if source.is_dir():
+            shutil.copytree(source, copy / name, dirs_exist_ok=True)
+        else:
+            shutil.copy(source, copy / name)
+    commit(copy)
+    monkeypatch.chdir(copy)
+    recorded.main()
+    [found] = executions(copy).values()
+    own = next(iter(executions(project).values()))
+    assert set(found.stages) == set(own.stages) - {"download"}  # nothing says what it found but its file
+    assert found.parent.data.params == own.parent.data.params
+    assert found.parent.data.metrics == own.parent.data.metrics
+    for stage, made in found.stages.items():
+        assert contents(copy, made) == contents(project, own.stages[stage])
 
 
 def test_second_repro_runs_nothing(project: Path) -> None:
@@ -430,8 +477,8 @@ def test_experiment_trains_the_model_that_is_not_there(published: Path) -> None:
     execution = executions(published)[name]
     assert set(execution.stages) == set(ran(output))
     assert statuses(execution) == {"FINISHED"}
-    for recorded in (execution.parent, *execution.stages.values()):
-        assert recorded.data.tags["dvc.exp"] == name
+    for one in (execution.parent, *execution.stages.values()):
+        assert one.data.tags["dvc.exp"] == name
     assert execution.parent.data.metrics["combined_loss"] == read_model(published)["combined_loss"]
 
 
@@ -623,7 +670,7 @@ def test_stage_ends_with_its_dvc_and_runs_again_in_the_same_execution(prepared: 
     client = open_client(prepared)
     [experiment] = client.search_experiments(filter_string="name = 'vaebench'")
     parent, *stages = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
-    assert [run.info.run_name for run in stages] == ["train_vae@2"] * 2
+    assert [run.data.tags["dvc.stage"] for run in stages] == ["train_vae@2"] * 2
     assert {run.data.tags["mlflow.parentRunId"] for run in stages} == {parent.info.run_id}
     assert [run.info.status for run in (parent, *stages)] == ["KILLED"] * 3
     assert not list(prepared.glob("models/**/*.*"))

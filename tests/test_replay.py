@@ -218,7 +218,8 @@ def lose(root: Path, monkeypatch: pytest.MonkeyPatch, *stages: str) -> dict[str,
     experiment = client.get_experiment_by_name("vaebench")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
-    return {str(run.info.run_name): str(run.info.run_id) for run in runs if run.info.run_name in stages}
+    found = {run.data.tags.get("dvc.stage", ""): str(run.info.run_id) for run in runs}
+    return {stage: found[stage] for stage in stages}
 
 
 def replay_in_vain() -> str:

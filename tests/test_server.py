@@ -76,12 +76,12 @@ def open_client(server: Server) -> "MlflowClient":
 
 
 def read_runs(server: Server) -> "dict[str, Run]":
-    """The runs of the experiment by their names; that of the execution is `repro`."""
+    """The runs of the experiment by their stages; that of the execution is `repro`."""
     client = open_client(server)
     experiment = client.get_experiment_by_name("vaebench")
     assert experiment is not None
     runs = list(client.search_runs([experiment.experiment_id]))
-    found = {str(run.info.run_name): run for run in runs}
+    found = {str(run.data.tags.get("dvc.stage", "repro")): run for run in runs}
     assert len(found) == len(runs)
     return found
 

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import platform
@@ -13,13 +14,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 import torch
 
 from disks import no_room
 from vaebench.data import Dataset, Images, save_dataset
 from vaebench.download import make_digits
-from vaebench.pipeline import process
+from vaebench.pipeline import process, tracking
 from vaebench.pipeline.params import load_params
 from vaebench.pipeline.process import PROCESS_TAG, Terminated
 from vaebench.pipeline.stage import StageError
@@ -86,7 +88,8 @@ def test_stage_is_a_child_of_its_execution(repo: Path) -> None:
     [parent], [child] = parents(repo), children(repo)
     commit = git(repo, "rev-parse", "HEAD")
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
-    assert (parent.info.run_name, child.info.run_name) == (f"repro {commit[:7]}", "train_vae@5")
+    name = f"repro {commit[:7]}"
+    assert (parent.info.run_name, child.info.run_name) == (name, f"{name} · train_vae@5")
     assert statuses([parent, child]) == ["FINISHED", "FINISHED"]
     assert child.data.params == {"vae.epochs": "3", "data": "mnist"}
     assert child.data.tags["dvc.stage"] == "train_vae@5"
@@ -197,7 +200,8 @@ def test_model_is_linked_to_its_run_and_comes_back_unchanged(repo: Path, tmp_pat
     assert child.outputs is not None
     [output] = child.outputs.model_outputs
     model = client.get_logged_model(output.model_id)
-    assert (model.name, model.status, model.params) == ("vae-d5", "READY", {"latent_dim": "5"})
+    about = {"latent_dim": "5", "weights_md5": hashlib.md5(weights.read_bytes()).hexdigest()}
+    assert (model.name, model.status, model.params) == ("vae-d5", "READY", about)
     assert model.source_run_id == child.info.run_id
     [file] = client.list_logged_model_artifacts(output.model_id)
     assert file.path == weights.name
@@ -213,6 +217,69 @@ def test_stages_share_their_execution_and_a_second_one_is_new(repo: Path) -> Non
     assert [run.data.tags["mlflow.parentRunId"] for run in children(repo)] == [
         run.info.run_id for run in expected
     ]
+
+
+def test_curves_of_two_executions_are_told_apart(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        execute("train_vae@5")
+    monkeypatch.setenv("DVC_EXP_NAME", "demo")
+    execute("train_vae@5")
+    name = f"repro {git(repo, 'rev-parse', 'HEAD')[:7]}"
+    names = [name, f"{name} (2)", f"{name} (3)", "demo"]
+    assert [run.info.run_name for run in parents(repo)] == names
+    assert [run.info.run_name for run in children(repo)] == [f"{each} · train_vae@5" for each in names]
+    assert {run.data.tags["dvc.stage"] for run in children(repo)} == {"train_vae@5"}
+
+
+def test_model_has_its_scores_and_models_sort_by_them(repo: Path, digits: Dataset) -> None:
+    weights = {latent_dim: repo / f"d{latent_dim}.safetensors" for latent_dim in (2, 3, 5)}
+    for latent_dim, file in weights.items():
+        file.write_bytes(bytes([latent_dim]))
+    for latent_dim in (2, 3):
+        with track(f"train_vae@{latent_dim}", params={}) as run:
+            run.log_model(weights[latent_dim], f"vae-d{latent_dim}", {"latent_dim": latent_dim})
+    change_parameters(repo, 7)  # another execution, in which training is cached
+    for latent_dim, fid in ((2, 9.0), (3, 4.0), (5, 1.0)):
+        with track(f"evaluate@{latent_dim}", params={}) as run:
+            run.log_dataset(digits)
+            run.log_scores(weights[latent_dim], {"fid": fid})
+    client = open_client(repo)
+    [experiment] = client.search_experiments(filter_string="name = 'vaebench'")
+    models = client.search_logged_models(
+        [experiment.experiment_id], order_by=[{"field_name": "metrics.fid", "ascending": True}]
+    )
+    assert [model.name for model in models] == ["vae-d3", "vae-d2"]
+    [score] = models[0].metrics or []
+    assert (score.key, score.value) == ("fid", 4.0)
+    assert (score.dataset_name, score.dataset_digest) == ("digits", digits.digest)
+    evaluations = [run for run in children(repo) if run.data.tags["dvc.stage"].startswith("evaluate")]
+    assert [run.data.metrics for run in evaluations] == [{"fid": 9.0}, {"fid": 4.0}, {"fid": 1.0}]
+
+
+def test_training_holds_pictures_and_its_execution_tables(repo: Path) -> None:
+    weights, strange = repo / "d5.safetensors", repo / "d7.safetensors"
+    weights.write_bytes(b"weights")
+    strange.write_bytes(b"other weights")
+    for name in ("samples-d5.png", "samples-d7.png", "benchmark.md"):
+        (repo / name).write_text(name)
+    with track("train_vae@5", params={}) as run:
+        run.log_model(weights, "vae-d5", {})
+    with track("render", params={}) as run:
+        run.log_picture(repo / "samples-d5.png", weights)
+        run.log_picture(repo / "samples-d7.png", strange)  # whose training the store does not know
+        run.log_picture(repo / "samples-d7.png", repo / "absent")
+        run.log_table(repo / "benchmark.md")
+    client = open_client(repo)
+    held = {
+        run.info.run_name: [file.path for file in client.list_artifacts(run.info.run_id)]
+        for run in read_runs(repo)
+    }
+    name = f"repro {git(repo, 'rev-parse', 'HEAD')[:7]}"
+    assert held == {
+        name: ["benchmark.md"],
+        f"{name} · train_vae@5": ["samples-d5.png"],
+        f"{name} · render": ["benchmark.md"],
+    }
 
 
 def change_parameters(repo: Path, latent_dim: int) -> None:
@@ -364,6 +431,21 @@ def test_parent_runs_while_any_stage_runs(repo: Path) -> None:
         assert statuses(parents(repo)) == ["RUNNING"]
 
 
+def test_execution_runs_until_its_last_stage_ends_or_one_fails(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "running_dvc", psutil.Process)  # which lives
+    for stage in ("train_vae@5", "evaluate@5", "aggregate"):
+        execute(stage)
+        assert statuses(parents(repo)) == ["RUNNING"]
+    execute("render")
+    assert statuses(parents(repo)) == ["FINISHED"]
+    execute("train_vae@5")
+    with pytest.raises(StageError), track("evaluate@5", params={}):
+        raise StageError("no data")
+    assert statuses(parents(repo)) == ["FINISHED", "FAILED"]
+
+
 HERE = platform.node()
 KILLED = f"{HERE} {os.getpid()} 1.00"  # the number of this process was another's before
 
@@ -460,7 +542,7 @@ def test_four_processes_open_a_new_store_at_once(empty_repo: Path) -> None:
     assert [process.communicate()[0] for process in processes] == [""] * 4
     assert [process.returncode for process in processes] == [0] * 4
     assert [run.info.status for run in parents(empty_repo)] == ["FINISHED"]
-    assert sorted(run.info.run_name for run in children(empty_repo)) == [
+    assert sorted(run.data.tags["dvc.stage"] for run in children(empty_repo)) == [
         f"train_vae@{dim}" for dim in range(4)
     ]
     client = open_client(empty_repo)

@@ -3,14 +3,18 @@
 import json
 import os
 import socket
+import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import psutil
 import pytest
 
-from vaebench.pipeline import ui
+from test_tracking import KILLED, open_client, parents, statuses
+from vaebench.pipeline import tracking, ui
+from vaebench.pipeline.process import PROCESS_TAG
 from vaebench.pipeline.stage import StageError, run_stage
 from vaebench.pipeline.store import store_uri
 from vaebench.pipeline.tracking import track
@@ -19,6 +23,7 @@ from vaebench.pipeline.tracking import track
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 
 Started = list[tuple[str, list[str]]]
+OFFER = "The committed benchmark is not recorded here: `make record` adds it\n"
 
 
 @pytest.fixture
@@ -53,12 +58,12 @@ def test_links_have_the_number_that_the_experiment_has(
         pass
     capsys.readouterr()
     ui.main(port=port)
-    assert capsys.readouterr().err == links(f"http://127.0.0.1:{port}", "2")
+    assert capsys.readouterr().err == links(f"http://127.0.0.1:{port}", "2") + OFFER
     [(program, arguments)] = started
     assert (program, arguments[:4]) == (sys.executable, [sys.executable, "-m", "mlflow", "ui"])
     assert " ".join(arguments[4:]) == (
         f"--host 127.0.0.1 --port {port} --workers 1 "
-        "--allowed-hosts localhost,localhost:*,127.0.0.1,127.0.0.1:*"
+        "--allowed-hosts localhost,localhost:*,127.0.0.1,127.0.0.1:* --app-name vaebench"
     )
     assert os.environ["MLFLOW_BACKEND_STORE_URI"] == store_uri(repo)
     assert os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
@@ -72,10 +77,51 @@ def test_says_when_nothing_is_recorded_yet(
         (repo / "mlflow.db").unlink()
     ui.main(port=port)
     assert capsys.readouterr().err == (
-        f"Nothing is recorded yet; what `dvc repro` runs will be at http://127.0.0.1:{port}\n"
+        f"Nothing is recorded yet; what `dvc repro` runs will be at http://127.0.0.1:{port}\n{OFFER}"
     )
     assert len(started) == 1
     assert (repo / "mlflow.db").exists() == database
+
+
+def test_benchmark_is_offered_until_one_is_finished(
+    repo: Path,
+    started: Started,
+    port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def offered() -> bool:
+        capsys.readouterr()
+        ui.main(port=port)
+        return OFFER in capsys.readouterr().err
+
+    with monkeypatch.context() as patch:
+        patch.setenv("DVC_EXP_NAME", "demo")  # on other digits, maybe
+        with track("aggregate", params={}):
+            pass
+    assert offered()
+    with pytest.raises(StageError), track("aggregate", params={}):
+        raise StageError("no data")
+    assert offered()
+    with track("aggregate", params={}):
+        assert offered()  # it runs
+    assert not offered()
+
+
+def test_execution_whose_dvc_is_gone_is_ended_before_it_is_shown(
+    repo: Path, started: Started, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with subprocess.Popen(["sleep", "60"]) as dvc:
+        monkeypatch.setattr(tracking, "running_dvc", lambda: psutil.Process(dvc.pid))
+        with track("download", params={}):
+            pass
+        [parent] = parents(repo)
+        open_client(repo).set_tag(parent.info.run_id, PROCESS_TAG, KILLED)  # of the stage, which has ended
+        ui.main(port=port)
+        assert statuses(parents(repo)) == ["RUNNING"]
+        dvc.kill()
+    ui.main(port=port)
+    assert statuses(parents(repo)) == ["FINISHED"]
 
 
 def test_port_that_is_in_use_is_told_before_anything_starts(repo: Path, started: Started) -> None:

@@ -10,6 +10,7 @@ from contextlib import closing
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from vaebench.pipeline import locks
 from vaebench.pipeline.address import sqlite_uri
@@ -46,20 +47,35 @@ def prepare(file: Path, root: Path, experiment: str) -> None:
         say(f"{file}: this repository was at {moved}; the artifacts of its runs are looked for here now")
 
 
-def find_experiment(file: Path, name: str) -> tuple[str, str, int] | None:
-    """Return an experiment's number, whether it is active or deleted, and how many runs it has."""
+class Found(NamedTuple):
+    """An experiment, as far as the links to it take."""
+
+    number: str
+    stage: str  # active or deleted
+    runs: int
+    running: int
+    finished: int  # of those that were asked for
+
+
+def find_experiment(file: Path, name: str, tag: str, value: str, without: str) -> Found | None:
+    """Return an experiment; its finished runs are asked for by a tag, and by another that they lack."""
     if not file.exists():
         return None
     query = (
-        "SELECT e.experiment_id, e.lifecycle_stage, COUNT(r.run_uuid) FROM experiments e "
-        "LEFT JOIN runs r ON r.experiment_id = e.experiment_id WHERE e.name = ? GROUP BY e.experiment_id"
+        "SELECT e.experiment_id, e.lifecycle_stage, COUNT(r.run_uuid), "
+        "COUNT(CASE WHEN r.status = 'RUNNING' THEN 1 END), "
+        "COUNT(CASE WHEN r.status = 'FINISHED' AND t.value = ? AND o.key IS NULL THEN 1 END) "
+        "FROM experiments e "
+        "LEFT JOIN runs r ON r.experiment_id = e.experiment_id AND r.lifecycle_stage = 'active' "
+        "LEFT JOIN tags t ON t.run_uuid = r.run_uuid AND t.key = ? "
+        "LEFT JOIN tags o ON o.run_uuid = r.run_uuid AND o.key = ? WHERE e.name = ? GROUP BY e.experiment_id"
     )
     try:
         with closing(sqlite3.connect(file)) as connection:
-            found = connection.execute(query, (name,)).fetchone()
+            found = connection.execute(query, (value, tag, without, name)).fetchone()
     except sqlite3.OperationalError:  # MLflow has made no tables in it yet
         return None
-    return (str(found[0]), *found[1:]) if found else None
+    return Found(str(found[0]), *found[1:]) if found else None
 
 
 def _begin(connection: sqlite3.Connection, file: Path) -> None:

@@ -3,6 +3,7 @@
 import csv
 import fcntl
 import glob
+import hashlib
 import json
 import os
 import tempfile
@@ -90,6 +91,11 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
         writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def md5(path: Path) -> str:
+    """Return the MD5 of a file as `dvc.lock` has it."""
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 def read_text(path: Path) -> str:

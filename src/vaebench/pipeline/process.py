@@ -110,11 +110,12 @@ def orphaned() -> bool:
     return dvc is not None and not _lives(dvc)
 
 
-def identity() -> str:
-    """Return a name of this process that no other has: its host, its number and when it started."""
+def identity(process: "Process | None" = None) -> str:
+    """Return a name of a process, by default this one, that no other has: its host, number and start."""
     import psutil
 
-    return f"{platform.node()} {os.getpid()} {psutil.Process().create_time():.2f}"
+    process = process or psutil.Process()
+    return f"{platform.node()} {process.pid} {process.create_time():.2f}"
 
 
 def is_dead(name: str) -> bool:

@@ -10,10 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vaebench.pipeline.files import UnusableFileError
+from vaebench.pipeline.process import is_dead
 from vaebench.pipeline.store import PARENT_TAG, STAGE_TAG, Store
 
 if TYPE_CHECKING:
-    from mlflow.entities import DatasetInput
+    from mlflow.entities import DatasetInput, LoggedModel
+
+RUNNER_TAG = "vaebench.dvc"  # of an execution: the dvc that runs its newest stage
+LAST_STAGE = "render"  # which reads what all others have written
+WEIGHTS = "weights_md5"  # the parameter by which a model is found again
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,17 @@ class Metrics:
     values: dict[str, float]
     step: int
     time: int  # milliseconds since 1970
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Numbers of a run that judge a model, which gets them too if the store knows it."""
+
+    run_id: str
+    values: dict[str, float]
+    time: int  # milliseconds since 1970
+    weights: str  # the model: MD5 of its file
+    dataset: tuple[str, str] | None  # name and digest of the digits that it was scored on
 
 
 @dataclass(frozen=True)
@@ -47,6 +63,15 @@ class Artifact:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A picture of what a model does, for the run that trained it, if the store knows that one."""
+
+    run_id: str  # that drew it
+    path: Path
+    weights: str  # the model: MD5 of its file
+
+
+@dataclass(frozen=True)
 class Model:
     """A file of weights that a run has made."""
 
@@ -66,7 +91,8 @@ class End:
     time: int  # milliseconds since 1970
 
 
-Record = Metrics | DatasetRead | Artifact | Model | End
+Record = Metrics | Scores | DatasetRead | Artifact | Picture | Model | End
+WITH_FILES = (Artifact, Picture, Model)
 
 
 def dataset_read(run_id: str, file: Path) -> DatasetRead:
@@ -91,11 +117,16 @@ def send(store: Store, record: Record) -> None:
     match record:
         case Metrics():
             _send_metrics(store, record)
+        case Scores():
+            _send_scores(store, record)
         case DatasetRead():
             with store.lock:  # stages side by side have one parent, which can take a data set once
                 store.client.log_inputs(record.run_id, [_dataset_input(record)])
         case Artifact():
             store.client.log_artifact(record.run_id, str(record.path), record.folder)
+        case Picture():
+            if (model := _find_model(store, record.weights)) and model.source_run_id:
+                store.client.log_artifact(model.source_run_id, str(record.path))
         case Model():
             _send_model(store, record)
         case End():
@@ -108,6 +139,24 @@ def _send_metrics(store: Store, record: Metrics) -> None:
     # The store keeps one of those with the same name, value, time and step.
     entries = [Metric(key, value, record.time, record.step) for key, value in record.values.items()]
     store.client.log_batch(record.run_id, metrics=entries, synchronous=True)
+
+
+def _send_scores(store: Store, record: Scores) -> None:
+    from mlflow.entities import Metric
+
+    model = _find_model(store, record.weights)
+    number = model.model_id if model else None
+    read = record.dataset if model and record.dataset else (None, None)
+    entries = [Metric(key, value, record.time, 0, number, *read) for key, value in record.values.items()]
+    store.client.log_batch(record.run_id, metrics=entries, synchronous=True)
+
+
+def _find_model(store: Store, weights: str) -> "LoggedModel | None":
+    """Return the newest model with these weights: one that a cached stage left belongs to an earlier run."""
+    with_them = f"params.{WEIGHTS} = '{weights}'"
+    newest = [{"field_name": "creation_timestamp", "ascending": False}]
+    found = store.client.search_logged_models([store.experiment_id], with_them, order_by=newest)
+    return next(iter(found), None)
 
 
 def _dataset_input(record: DatasetRead) -> "DatasetInput":
@@ -141,11 +190,17 @@ def _send_end(store: Store, record: End) -> None:
 
 
 def end_parent(store: Store, run_id: str) -> None:
-    """End an execution with the worst of its stages' last runs, unless one of them is running."""
+    """End an execution with the worst of its stages' last runs, unless one of them is running or may follow.
+
+    One may follow while the dvc of the newest lives, if all went well and the last of the DAG has not run.
+    """
     with store.lock:
         children = store.search(PARENT_TAG, run_id)
-        last = {run.data.tags.get(STAGE_TAG): run.info.status for run in reversed(children)}.values()
-        if "RUNNING" not in last:
+        stages = {run.data.tags.get(STAGE_TAG): run.info.status for run in reversed(children)}
+        last = stages.values()
+        dvc = store.client.get_run(run_id).data.tags.get(RUNNER_TAG)
+        over = LAST_STAGE in stages or set(last) - {"FINISHED"} or dvc is None or is_dead(dvc)
+        if "RUNNING" not in last and over:
             # One without stages was killed before its first.
             worst = next(
                 (bad for bad in ("FAILED", "KILLED") if bad in last), "FINISHED" if children else "KILLED"

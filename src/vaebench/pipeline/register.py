@@ -1,6 +1,5 @@
 """Register the best model in MLflow as the champion: `make register`."""
 
-import hashlib
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vaebench.pipeline import paths
+from vaebench.pipeline.files import md5
 from vaebench.pipeline.leftovers import end_left_overs
 from vaebench.pipeline.origin import COMMIT_TAG, origin
 from vaebench.pipeline.process import PROCESS_TAG, identity, outcome
@@ -66,7 +66,7 @@ def main(
         "value": cell(rows[best], by, criterion.form),
         "not_beaten": ", ".join(map(str, tied)) or "none",
         "latent_dim": str(best),
-        "weights_md5": hashlib.md5(weights.read_bytes(), usedforsecurity=False).hexdigest(),  # as in dvc.lock
+        "weights_md5": md5(weights),
     }
     about = (
         f"The VAE with {best} latent dimensions, the best of {', '.join(map(str, estimates))} by "

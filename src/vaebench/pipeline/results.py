@@ -43,6 +43,18 @@ class Result(BaseModel):
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
+class Classifier(Result):
+    """What `train_classifier` says of a training."""
+
+    seed: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    training_precision: str
+    test_accuracy: float
+    expected_calibration_error: float
+
+
 class Training(Result):
     """What `train_vae` says of a training."""
 

@@ -29,6 +29,10 @@ EXPERIMENT = "vaebench"
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 STAGE_TAG = "dvc.stage"
 PARENT_TAG = "mlflow.parentRunId"
+RECORD_TAG = "vaebench.record"  # of what was recorded from files: the commit that they are of
+EXPERIMENT_NAME_TAG = "dvc.exp"  # of a run in an experiment of DVC
+SOURCE_TAG = "mlflow.source.name"
+PIPELINE = "dvc.yaml"  # the source of an execution
 
 ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"  # MLflow's variable for where a database's artifacts go
 
@@ -70,6 +74,12 @@ class Store:
             [self.experiment_id], f"tags.`{tag}` = '{value}'", order_by=["attributes.start_time DESC"]
         )
         return list(found)
+
+    def unused_name(self, name: str) -> str:
+        """Return a name that no other execution has, so that curves of two can be told apart."""
+        taken = {run.info.run_name for run in self.search(SOURCE_TAG, PIPELINE)}
+        names = (name, *(f"{name} ({number})" for number in range(2, len(taken) + 2)))
+        return next(each for each in names if each not in taken)
 
     def create_run(self, name: str, tags: Mapping[str, str], params: Mapping[str, object]) -> str:
         """Start a run and return its id."""

@@ -18,16 +18,32 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from vaebench.pipeline import paths
-from vaebench.pipeline.files import UnusableFileError
+from vaebench.pipeline.files import UnusableFileError, md5
 from vaebench.pipeline.leftovers import end_left_overs
 from vaebench.pipeline.origin import COMMIT_TAG, git, origin, why_no_commit
 from vaebench.pipeline.params import load_params
-from vaebench.pipeline.process import PROCESS_TAG, identity, outcome
-from vaebench.pipeline.records import Artifact, DatasetRead, End, Metrics, Model, Record, dataset_read, send
+from vaebench.pipeline.process import PROCESS_TAG, identity, outcome, running_dvc
+from vaebench.pipeline.records import (
+    RUNNER_TAG,
+    WEIGHTS,
+    Artifact,
+    DatasetRead,
+    End,
+    Metrics,
+    Model,
+    Picture,
+    Record,
+    Scores,
+    dataset_read,
+    send,
+)
 from vaebench.pipeline.secrets import one_line
 from vaebench.pipeline.stage import say
 from vaebench.pipeline.store import (
+    EXPERIMENT_NAME_TAG,
     PARENT_TAG,
+    PIPELINE,
+    SOURCE_TAG,
     STAGE_TAG,
     Store,
     failures,
@@ -49,7 +65,7 @@ DESCRIPTION = """\
 One execution of the pipeline: its parameters are `params.yaml`, and each stage that ran is a child run.
 
 Metrics: `d5/fid` is that of 5 dimensions, `fid` that of the model under study (`latent_dim`).
-The tables are artifacts of `aggregate`, the pictures of `render`, the curves metrics of each `train_vae`.
+The tables are artifacts here, the pictures those of `render`, the curves metrics of each `train_vae`.
 """
 
 
@@ -87,13 +103,19 @@ class StageRun:
         self._root = root
         self._parent_id = parent_id
         self._run_id = run_id
-        self._dataset_known = False
+        self._dataset: DatasetRead | None = None
         self._outbox: Outbox | None = None  # in use once the store has failed
         self._lost = False
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Record numbers, at a step such as an epoch if they have one."""
         self._record(_metrics(self._run_id, metrics, step or 0))
+
+    def log_scores(self, weights: Path, metrics: Mapping[str, float]) -> None:
+        """Record numbers that judge a model, by its file of weights, on that model too."""
+        values = {key: float(value) for key, value in metrics.items()}
+        scored_on = (self._dataset.name, self._dataset.digest) if self._dataset else None
+        self._record(Scores(self._run_id, values, now(), md5(weights), scored_on))
 
     def log_headline(self, metrics: Mapping[str, float]) -> None:
         """Record numbers that stand for the whole execution, on the parent run."""
@@ -108,27 +130,37 @@ class StageRun:
         """Record a file, or a folder with all that it holds, in `folder` of the run's artifacts."""
         self._record(Artifact(self._run_id, path, folder))
 
+    def log_table(self, path: Path) -> None:
+        """Record a file that stands for the whole execution, on the parent run too."""
+        for run_id in (self._run_id, self._parent_id):
+            self._record(Artifact(run_id, path, None))
+
+    def log_picture(self, path: Path, weights: Path) -> None:
+        """Record a picture of a model on the run that trained it, too."""
+        if weights.is_file():
+            self._record(Picture(self._run_id, path, md5(weights)))
+
     def log_model(self, weights: Path, name: str, params: StageParams) -> None:
         """Record a file of weights as a model that this run has made; the name has none of `/:.%"'`."""
-        texts = {key: str(value) for key, value in params.items()}
+        texts = {key: str(value) for key, value in {**params, WEIGHTS: md5(weights)}.items()}
         self._record(Model(self._run_id, weights, name, texts))
 
     def close(self, status: str) -> None:
-        """End the run, and the parent with it if no other stage is running.
+        """End the run, and the parent with it if no other stage is running or may follow.
 
         A stage that has read no data set works on what others made of the one that is there.
         """
-        if not self._dataset_known and paths.DATASET.is_file():
+        if not self._dataset and paths.DATASET.is_file():
             try:
                 self._record_dataset(dataset_read(self._run_id, paths.DATASET))
             except (UnusableFileError, OSError) as error:
                 say(f"warning: {error}; the record names no data set")
-        self._record(End(self._run_id, self._parent_id, status, _now()))
+        self._record(End(self._run_id, self._parent_id, status, now()))
         if self._outbox:
             self._outbox.close()
 
     def _record_dataset(self, read: DatasetRead) -> None:
-        self._dataset_known = True
+        self._dataset = read
         self._record(read)
         self._record(replace(read, run_id=self._parent_id))
 
@@ -153,20 +185,19 @@ class StageRun:
 
 
 def _metrics(run_id: str, metrics: Mapping[str, float], step: int) -> Metrics:
-    return Metrics(run_id, {key: float(value) for key, value in metrics.items()}, step, _now())
+    return Metrics(run_id, {key: float(value) for key, value in metrics.items()}, step, now())
 
 
-def _now() -> int:
+def now() -> int:
+    """Return the time in milliseconds since 1970."""
     return int(time.time() * 1000)
 
 
-def _flat(section: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+def flat(section: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """Return the values of nested sections by the names that `dvc exp run -S` takes, as `vae.fast.epochs`."""
     found: dict[str, object] = {}
     for name, value in section.items():
-        found |= (
-            _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-        )
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
     return found
 
 
@@ -184,18 +215,21 @@ def _open_run(stage: str, params: StageParams, device: str) -> StageRun:
     root = repository_root()
     uri = store_uri(root)
     execution = _execution(root)
-    tags = execution.tags | {STAGE_TAG: stage, "mlflow.source.name": sys.argv[0], "device": device}
+    tags = execution.tags | {STAGE_TAG: stage, SOURCE_TAG: sys.argv[0], "device": device}
+    dvc = running_dvc()
     with usable(uri):
         store = open_store(uri, root)
         with store.lock:
             end_left_overs(store, root)
-            parent_id = _open_parent(store, execution, stage)
-            run_id = store.create_run(stage, tags | {PARENT_TAG: parent_id}, params)
+            parent_id, name = _open_parent(store, execution, stage)
+            if dvc:
+                store.client.set_tag(parent_id, RUNNER_TAG, identity(dvc))
+            run_id = store.create_run(f"{name} · {stage}", tags | {PARENT_TAG: parent_id}, params)
     return StageRun(store, root, parent_id, run_id)
 
 
-def _open_parent(store: Store, execution: _Execution, stage: str) -> str:
-    """Return the run of this execution of the pipeline, which it starts if there is none."""
+def _open_parent(store: Store, execution: _Execution, stage: str) -> tuple[str, str]:
+    """Return id and name of the run of this execution of the pipeline, which it starts if there is none."""
     for parent in store.search(EXECUTION_TAG, execution.key)[:1]:
         parent_id = str(parent.info.run_id)
         children = store.search(PARENT_TAG, parent_id)
@@ -206,15 +240,16 @@ def _open_parent(store: Store, execution: _Execution, stage: str) -> str:
         # An execution finishes a stage once: more than that is the next one.
         if all(run.info.status != "FINISHED" for run in earlier):
             store.client.update_run(parent_id, status="RUNNING")
-            return parent_id
+            return parent_id, str(parent.info.run_name)
     own = {
         EXECUTION_TAG: execution.key,
-        "mlflow.source.name": "dvc.yaml",
+        SOURCE_TAG: PIPELINE,
         "mlflow.note.content": DESCRIPTION,
     }
     if COMMIT_TAG not in execution.tags:
         say(f"warning: the record has no commit, as Git does not tell it ({why_no_commit()})")
-    return store.create_run(execution.name, execution.tags | own, execution.params)
+    name = store.unused_name(execution.name)
+    return store.create_run(name, execution.tags | own, execution.params), name
 
 
 def _execution(root: Path) -> _Execution:
@@ -223,12 +258,12 @@ def _execution(root: Path) -> _Execution:
     It has the parameters of one file: they tell it apart even where Git tells nothing.
     """
     tags = origin() | {PROCESS_TAG: identity()}
-    params = _flat(load_params().model_dump())
+    params = flat(load_params().model_dump())
     values = json.dumps(params, sort_keys=True)
     commit = tags.get(COMMIT_TAG, "")
     if name := os.environ.get("DVC_EXP_NAME"):
         key = f"exp:{os.environ.get('DVC_EXP_BASELINE_REV', '')}:{quote(name)}:{_digest(values.encode())}"
-        return _Execution(key, name, tags | {"dvc.exp": name}, params)
+        return _Execution(key, name, tags | {EXPERIMENT_NAME_TAG: name}, params)
     place = f"{platform.node()}:{root}"  # a server may see the same code from two places
     # What `git diff` prints depends on the user's settings.
     tracked = git("ls-files", "-z", "--", "dvc.yaml", "params.yaml", "src", "stages").split("\0")

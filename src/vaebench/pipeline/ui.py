@@ -10,14 +10,18 @@ import typer
 
 from vaebench.pipeline import database
 from vaebench.pipeline.address import is_database, sqlite_file
+from vaebench.pipeline.leftovers import end_left_overs
 from vaebench.pipeline.locks import held
 from vaebench.pipeline.secrets import bare
 from vaebench.pipeline.stage import StageError, run_stage, say
 from vaebench.pipeline.store import (
     EXPERIMENT,
+    EXPERIMENT_NAME_TAG,
+    STAGE_TAG,
     deleted,
     find_experiment,
     open_client,
+    open_store,
     repository_root,
     store_lock,
     store_uri,
@@ -26,6 +30,7 @@ from vaebench.pipeline.store import (
 from vaebench.pipeline.views import BENCHMARK, CURVES
 
 HOST = "127.0.0.1"
+TABLE_STAGE = "aggregate"  # which ends with a table of all models
 
 
 def main(
@@ -38,12 +43,14 @@ def main(
     if not remote:
         _require_free(port)
     address = bare(uri).rstrip("/") if remote else f"http://{HOST}:{port}"
-    found = _recorded(uri, root)
+    found, benchmark = _recorded(uri, root)
     if found:
         say(f"The executions:      {runs_page(address, found, BENCHMARK)}")
         say(f"The training curves: {runs_page(address, found, CURVES)}&compareRunsMode=CHART")
     else:
         say(f"Nothing is recorded yet; what `dvc repro` runs will be at {address}")
+    if not benchmark:
+        say("The committed benchmark is not recorded here: `make record` adds it")
     if not remote:
         _serve(uri, port)
 
@@ -55,21 +62,29 @@ def runs_page(address: str, experiment_id: str, view: str) -> str:
     return f"{address}/#/experiments/{experiment_id}/runs?{query}"
 
 
-def _recorded(uri: str, root: Path) -> str | None:
-    """Return the number of the experiment if it has runs."""
+def _recorded(uri: str, root: Path) -> tuple[str | None, bool]:
+    """Return the number of the experiment if it has runs, and whether one is of the finished benchmark."""
     if file := sqlite_file(uri):  # without MLflow, which takes seconds to load
         with held(store_lock(root)):
             database.prepare(file, root, EXPERIMENT)
-        number, stage, count = database.find_experiment(file, EXPERIMENT) or ("", "active", 0)
-        if stage == "deleted":
-            raise StageError(deleted(uri, number))
-        return number if count else None
+        found = database.find_experiment(file, EXPERIMENT, STAGE_TAG, TABLE_STAGE, EXPERIMENT_NAME_TAG)
+        if found is None:
+            return None, False
+        if found.stage == "deleted":
+            raise StageError(deleted(uri, found.number))
+        if found.running:  # which it may not be: no stage has come since to say so
+            with usable(uri):
+                end_left_overs(open_store(uri, root), root)
+        return found.number if found.runs else None, found.finished > 0
     with usable(uri):
         client = open_client(uri, root)
         experiment = find_experiment(client, uri)
         if experiment and client.search_runs([experiment.experiment_id], max_results=1):
-            return str(experiment.experiment_id)
-    return None
+            finished = f"tags.`{STAGE_TAG}` = '{TABLE_STAGE}' AND attributes.status = 'FINISHED'"
+            tables = client.search_runs([experiment.experiment_id], finished)
+            done = any(EXPERIMENT_NAME_TAG not in run.data.tags for run in tables)
+            return str(experiment.experiment_id), done
+    return None, False
 
 
 def _require_free(port: int) -> None:
@@ -89,6 +104,7 @@ def _serve(uri: str, port: int) -> None:
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     own = f"localhost,localhost:*,{HOST},{HOST}:*"
     options = ["--host", HOST, "--port", str(port), "--workers", "1", "--allowed-hosts", own]
+    options += ["--app-name", EXPERIMENT]  # see vaebench.pipeline.pages
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", "ui", *options])  # noqa: S606
 

@@ -17,14 +17,24 @@ from filelock import FileLock
 
 from vaebench.pipeline.address import portable
 from vaebench.pipeline.files import write_json, write_text
-from vaebench.pipeline.records import Artifact, DatasetRead, End, Metrics, Model, Record
+from vaebench.pipeline.records import (
+    WITH_FILES,
+    Artifact,
+    DatasetRead,
+    End,
+    Metrics,
+    Model,
+    Picture,
+    Record,
+    Scores,
+)
 from vaebench.pipeline.secrets import bare
 from vaebench.pipeline.store import Store
 
 FOLDER = Path("mlflow.unsent")
 REFUSED = FOLDER / "refused"
 
-_KINDS = {kind.__name__: kind for kind in (Metrics, DatasetRead, Artifact, Model, End)}
+_KINDS = {kind.__name__: kind for kind in (Metrics, Scores, DatasetRead, Artifact, Picture, Model, End)}
 
 
 class UnreadableError(Exception):
@@ -47,7 +57,7 @@ class Outbox:
         """Write a record, with a copy of the file or folder that it names."""
         self._count += 1
         name = f"{self._count:06}"
-        if isinstance(record, Artifact | Model):
+        if isinstance(record, WITH_FILES):
             record = replace(record, path=_copy(record.path, self._folder / name).relative_to(self._folder))
         content = {"kind": type(record).__name__, **asdict(record)}
         write_text(self._folder / f"{name}.json", json.dumps(content, default=str))  # which takes NaN, too
@@ -91,7 +101,7 @@ class Unsent:
         """
         with _readable(file.name):
             record = _parse(json.loads(file.read_text(encoding="utf-8")), self.folder)
-            if isinstance(record, Artifact | Model):
+            if isinstance(record, WITH_FILES):
                 record.path.stat()
         return record
 

@@ -1,0 +1,143 @@
+"""`make record`: the committed benchmark in MLflow, from the committed files alone."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+from projects import CLASSIFIERS, DIMENSIONS, ROOT, STAGES, commit, git
+from test_tracking import children, open_client, parents, statuses
+from vaebench.pipeline import recorded
+from vaebench.pipeline.files import md5
+from vaebench.pipeline.records import Model, Record, send
+from vaebench.pipeline.stage import StageError
+from vaebench.pipeline.store import Store
+from vaebench.pipeline.tracking import track
+
+# MLflow 3.17 uses a loader strategy that SQLAlchemy 2.1 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+
+
+@pytest.fixture
+def benchmark(repo: Path, made: Path) -> Path:
+    """The committed benchmark of this repository in one of its own, with models that its lock names."""
+    for name in ("metrics", "plots"):
+        shutil.copytree(ROOT / name, repo / name)
+    (repo / ".gitignore").write_text("/data/\n/models/\n/ml*\n")
+    shutil.copytree(made / "models", repo / "models")
+    outs = [{"path": str(path.relative_to(repo)), "md5": md5(path)} for path in repo.glob("models/*/*")]
+    with (repo / "dvc.lock").open("w") as lock:
+        YAML().dump({"stages": {"train": {"outs": outs}}}, lock)
+    commit(repo)
+    return repo
+
+
+def test_every_stage_is_there_with_what_it_found(benchmark: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    head = git(benchmark, "rev-parse", "HEAD")
+    recorded.main()
+    short = f"the benchmark of commit {head[:7]}"
+    assert capsys.readouterr().err == f"recorded {short}: 24 stages; `make ui` shows them\n"
+    [parent], stages = parents(benchmark), {run.data.tags["dvc.stage"]: run for run in children(benchmark)}
+    assert set(stages) == STAGES - {"download"}
+    assert set(statuses([parent, *stages.values()])) == {"FINISHED"}
+    assert parent.info.run_name == f"benchmark {head[:7]}"
+    for run in (parent, *stages.values()):
+        assert run.data.tags["vaebench.record"] == run.data.tags["mlflow.source.git.commit"] == head
+    assert parent.data.tags["mlflow.note.content"].startswith(
+        f"The benchmark of commit {head}, recorded from"
+    )
+    assert parent.data.params["vae.fast.epochs"] == "10"
+    model = json.loads((benchmark / "metrics/model.json").read_text())
+    for name, value in parent.data.metrics.items():
+        assert name.startswith("d") or model[name] == value
+
+    client = open_client(benchmark)
+    training = stages["train_vae@5"]
+    assert training.info.run_name == f"{parent.info.run_name} · train_vae@5"
+    curve = list(pd.read_csv(benchmark / "metrics/training/d5.csv")["combined_loss"])
+    history = client.get_metric_history(training.info.run_id, "combined_loss")
+    assert [(each.step, each.value) for each in history] == list(enumerate(curve, start=1))
+    held = {file.path for file in client.list_artifacts(training.info.run_id)}
+    assert held == {"d5.csv", "samples-d5.png", "reconstructions-d5.png"}
+    tables = {file.path for file in client.list_artifacts(parent.info.run_id)}
+    assert tables == {"benchmark.csv", "benchmark.md", "findings.md"}
+
+    by_fid = [{"field_name": "metrics.fid", "ascending": True}]
+    models = client.search_logged_models([parent.info.experiment_id], order_by=by_fid)
+    assert [model.name for model in models[: len(DIMENSIONS)]] == [
+        f"vae-d{latent_dim}" for latent_dim in (10, 30, 5, 4, 3, 2)
+    ]
+    assert len(models) == len(DIMENSIONS) + len(CLASSIFIERS)
+
+
+def test_it_is_there_once_whatever_else_is_committed(
+    benchmark: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with track("download", params={}):  # as in a fresh clone
+        pass
+    recorded.main()
+    before = len(children(benchmark))
+    (benchmark / "README.md").write_text("More words.\n")
+    commit(benchmark)
+    recorded.main()
+    assert capsys.readouterr().err.splitlines()[-1].endswith(" is recorded already")
+    assert (len(parents(benchmark)), len(children(benchmark))) == (2, before)
+
+
+def test_what_a_kill_left_is_recorded_anew(benchmark: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = []
+
+    def interrupted(store: Store, record: Record) -> None:
+        sent.append(record)
+        if len(sent) > 40:
+            raise KeyboardInterrupt
+        send(store, record)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recorded, "send", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            recorded.main()
+    assert any(isinstance(record, Model) for record in sent)
+    assert statuses(parents(benchmark)) == ["KILLED"]
+    recorded.main()
+    [parent] = parents(benchmark)
+    assert parent.info.status == "FINISHED"
+    assert len(children(benchmark)) == len(STAGES) - 1
+    models = open_client(benchmark).search_logged_models([parent.info.experiment_id])
+    assert len(models) == len(DIMENSIONS) + len(CLASSIFIERS)
+
+
+def test_models_that_are_not_pulled_or_not_of_the_commit_are_left_out(
+    benchmark: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(benchmark / "models/classifier")
+    (benchmark / "models/vae/d5.safetensors").write_bytes(b"trained since")
+    recorded.main()
+    said = capsys.readouterr().err
+    assert ": 24 stages, without 4 of 9 models, which `dvc pull --force` brings; `make ui` " in said
+    [parent] = parents(benchmark)
+    models = open_client(benchmark).search_logged_models([parent.info.experiment_id])
+    assert {model.name for model in models} == {f"vae-d{latent_dim}" for latent_dim in (2, 3, 4, 10, 30)}
+    assert parent.data.metrics["d5/fid"] > 0
+
+
+@pytest.mark.parametrize("name", ["params.yaml", "metrics/benchmark.csv"])
+def test_results_that_are_not_committed_are_not_recorded_as_those_of_a_commit(
+    benchmark: Path, name: str
+) -> None:
+    with (benchmark / name).open("a") as file:
+        file.write("\n")
+    message = f"^{name}: not as committed; commit the results, or put them back, first$"
+    with pytest.raises(StageError, match=message):
+        recorded.main()
+    assert not (benchmark / "mlflow.db.lock").exists()
+
+
+def test_repository_without_results_is_one_line(repo: Path) -> None:
+    with pytest.raises(
+        StageError, match=r"^metrics/benchmark\.csv: not found; `dvc repro aggregate` writes it$"
+    ):
+        recorded.main()
