@@ -1,7 +1,8 @@
 """One engine, timed alone in its own process: `python benchmarks/engine.py textbook --images 12800`.
 
 Every engine trains the same network with the same batch size, loss and optimiser (Adam) on the same digits;
-only `vaebench-fast` takes the fast recipe's optimiser. It prints one line of JSON, of a pass after a warm-up.
+only `vaebench-fast` takes the fast recipe's optimiser. `scoring` decodes as many images and has a classifier
+read them. It prints one line of JSON, of a pass after a warm-up.
 """
 
 import json
@@ -24,19 +25,19 @@ from vaebench.pipeline import paths
 
 LEARNING_RATE = 5e-4
 
-Engine = Literal["textbook", "pythae", "vaebench", "vaebench-float32", "vaebench-fast"]
+Engine = Literal["textbook", "pythae", "vaebench", "vaebench-float32", "vaebench-fast", "scoring"]
 Prepare = Callable[[Tensor, int, int], Callable[[], object]]
 
 
 def main(
     engine: Engine,
-    images: Annotated[int, typer.Option(min=1, help="Training images of the timed pass.")] = 12_800,
-    warm_up: Annotated[int, typer.Option(min=1, help="Training images before it.")] = 5_120,
+    images: Annotated[int, typer.Option(min=1, help="Images of the timed pass.")] = 12_800,
+    warm_up: Annotated[int, typer.Option(min=1, help="Images before it.")] = 5_120,
     batch_size: Annotated[int, typer.Option(min=1)] = 256,
     latent_dim: Annotated[int, typer.Option(min=1)] = 10,
 ) -> None:
-    """Print how long `engine` trains on so many images."""
-    engines: dict[str, Prepare] = {"textbook": _textbook, "pythae": _pythae}
+    """Print how long `engine` takes for so many images."""
+    engines: dict[str, Prepare] = {"textbook": _textbook, "pythae": _pythae, "scoring": _scoring}
     prepare = engines.get(engine) or _vaebench(engine)
     digits = load_dataset(paths.DATASET).train.images
     digits = digits.repeat(-(-images // len(digits)), 1, 1, 1)
@@ -93,6 +94,19 @@ def _vaebench(engine: str) -> Prepare:
         return train_epoch
 
     return prepare
+
+
+def _scoring(digits: Tensor, _batch_size: int, latent_dim: int) -> Callable[[], object]:
+    from vaebench.classifier import build_classifier
+    from vaebench.evaluation.inference import decode
+    from vaebench.evaluation.panel import read
+    from vaebench.vae import build_vae
+
+    workers = Workers(select_device())
+    vae = build_vae(latent_dim, seed=0).to(workers.device).eval()
+    classifier = build_classifier(seed=0).to(workers.device).eval()
+    latents = torch.randn(len(digits), latent_dim, generator=torch.Generator().manual_seed(0))
+    return lambda: read([classifier], decode(vae, latents, workers), workers)
 
 
 def _pythae(digits: Tensor, batch_size: int, latent_dim: int) -> Callable[[], object]:

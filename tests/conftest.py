@@ -40,6 +40,7 @@ def pytest_configure() -> None:
     os.environ |= NO_SETTINGS
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what starts a pipeline or a browser as slow; keep a file's tests, and the project's, together."""
     for item in items:

@@ -100,6 +100,24 @@ print(torch.get_num_threads())
     assert done.stdout == "2\n"
 
 
+def test_caller_has_one_thread_while_the_workers_are_alone(workers: Workers) -> None:
+    def fail() -> None:
+        with workers.alone():
+            assert torch.get_num_threads() == 1
+            raise FloatingPointError
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with pytest.raises(FloatingPointError):
+            fail()
+        assert torch.get_num_threads() == 3
+        with Workers(torch.device("meta")).alone():
+            assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_accelerator_takes_the_pieces_one_by_one() -> None:
     workers = Workers(torch.device("meta"))  # stands for a device that is not the CPU
     assert set(workers.map(lambda _: threading.get_ident(), range(4))) == {threading.get_ident()}

@@ -8,13 +8,13 @@ from torch import Generator, Tensor, nn
 
 from vaebench.data import Dataset
 from vaebench.device import Precision, Workers
-from vaebench.gradients import FINITE_CHECK, MICRO_BATCH, SLOTS, BatchGradients, epoch_means
+from vaebench.gradients import FINITE_CHECK, LEAST, MICRO_BATCH, SLOTS, BatchGradients, epoch_means
 from vaebench.losses import loss_terms
 from vaebench.vae import VAE, build_vae
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-# One image; less than, just and more than one micro-batch; more than one for some slots, and for each.
+# One image; fewer than, just and more than a whole micro-batch; more than one for some slots, and for each.
 EVERY_SLOT = SLOTS * MICRO_BATCH
 SIZES = [1, MICRO_BATCH - 1, MICRO_BATCH, MICRO_BATCH + 1, 100, EVERY_SLOT + 45, 2 * EVERY_SLOT + 45]
 
@@ -211,15 +211,30 @@ def test_gradients_lie_in_memory_as_the_weights_do(digits: Dataset, workers: Wor
         assert gradient.stride() == parameter.stride()
 
 
-def test_micro_batches_are_small(double_vae: VAE, digits: Dataset, workers: Workers) -> None:
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        (1, [1]),
+        (LEAST, [LEAST]),
+        (LEAST + 1, [8, 9]),  # two cores have work
+        (32, [16, 16]),
+        (MICRO_BATCH, [32, 32]),
+        (MICRO_BATCH + 1, [1, MICRO_BATCH]),
+        (2 * MICRO_BATCH, [MICRO_BATCH] * 2),
+        (3 * MICRO_BATCH + 5, [5, *[MICRO_BATCH] * 3]),
+    ],
+)
+def test_micro_batches_are_small_and_keep_two_cores_busy(
+    double_vae: VAE, digits: Dataset, workers: Workers, size: int, expected: list[int]
+) -> None:
     sizes = []
 
     def terms(model: VAE, images: Tensor, noise: Tensor) -> Tensor:
         sizes.append(len(images))
         return loss_terms(model, images, noise)
 
-    BatchGradients(double_vae, terms, workers)(*double_batch(digits, 3 * MICRO_BATCH + 5))
-    assert sorted(sizes) == [5, *[MICRO_BATCH] * 3]
+    BatchGradients(double_vae, terms, workers)(*double_batch(digits, size))
+    assert sorted(sizes) == expected
 
 
 def test_error_in_a_worker_comes_back(double_vae: VAE, digits: Dataset, workers: Workers) -> None:

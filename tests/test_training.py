@@ -458,6 +458,26 @@ def test_epoch_is_trained_when_it_is_asked_for(
     assert not torch.equal(vae.mean.weight, after_one)
 
 
+def test_no_thread_of_the_caller_takes_the_workers_cores(
+    monkeypatch: pytest.MonkeyPatch, tiny_vae: BuildVAE, digits: Dataset, workers: Workers
+) -> None:
+    threads = []
+
+    def means(batch_sums: Iterator[Tensor], count: int, epoch: int) -> Tensor:
+        threads.append(torch.get_num_threads())
+        return torch.stack(list(batch_sums)).sum(0) / count
+
+    monkeypatch.setattr(training, "epoch_means", means)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        train(tiny_vae(2, 0), digits.train.images[:TRAIN], digits.test.images[:TEST], workers)
+        assert threads == [1] * EPOCHS
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_seconds_are_those_of_training(
     tiny_vae: BuildVAE,
     train_images: Tensor,

@@ -145,7 +145,9 @@ def train_classifier(
                 yield gradients(shift(images[index], batch_offsets), labels[index])
                 update()
 
-        yield ClassifierEpoch(number, float(epoch_means(steps(), len(train), number)))
+        with workers.alone():
+            mean = epoch_means(steps(), len(train), number)
+        yield ClassifierEpoch(number, float(mean))
 
 
 def shift(images: Tensor, offsets: Tensor) -> Tensor:

@@ -3,8 +3,9 @@
 import ctypes
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Literal, TypeVar
 
 import torch
@@ -73,6 +74,17 @@ class Workers:
     def map(self, function: Callable[..., Result], *pieces: Iterable[object]) -> list[Result]:
         """Return `function` of each piece, in the order of the pieces."""
         return list((self._pool.map if self._pool else map)(function, *pieces))
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep the caller's operators to one thread: others would spin for a while on the workers' cores."""
+        threads = torch.get_num_threads()
+        if self._pool:
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
     def autocast(self, *, enabled: bool = True) -> torch.autocast:
         """Return a context in which layers multiply in `dtype`; training's alone, scores are float32."""

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from vaebench.device import Workers
 
 SLOTS = 8  # gradient buffers; fixed, so that sums do not depend on the core count
-MICRO_BATCH = 64  # images in one pass on a core; the activations of more fall out of its cache
+MICRO_BATCH = 64  # images at most in one pass on a core; the activations of more fall out of its cache
+LEAST = 16  # images whose halves are not worth a pass each
 FINITE_CHECK = 20  # batches between two looks at the loss: on an accelerator each look waits for it
 
 
@@ -42,7 +43,9 @@ class BatchGradients:
     def __call__(self, *batch: Tensor) -> Tensor:
         """Set every parameter's `grad` to that of the batch's mean loss; return the summed terms: (K,)."""
         size = len(batch[0])
-        pieces = [tensor.split(MICRO_BATCH if self._on_cpu else size) for tensor in batch]
+        lone = LEAST < size <= MICRO_BATCH  # it would keep one core busy
+        most = math.ceil(size / 2) if lone else MICRO_BATCH
+        pieces = [tensor.split(most if self._on_cpu else size) for tensor in batch]
         micro_batches = list(zip(*pieces, strict=True))
         slots = self._slots[: len(micro_batches)]
 

@@ -80,7 +80,8 @@ def train_vae(
                 yield gradients(images[index], batch_noise)
                 update()
 
-        means = epoch_means(steps(), len(images), number)
+        with workers.alone():
+            means = epoch_means(steps(), len(images), number)
         seconds = time.perf_counter() - started
         test_losses = None
         if test is not None:
