@@ -18,8 +18,8 @@ for (const [key, value] of Object.entries({{
   "mlflow.workflowType_v1": '"machine_learning"',
   "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true", // else it opens itself, and asks for a network
 }})) if (localStorage.getItem(key) === null) localStorage.setItem(key, value);
-// Under Views a view opens as a list: that of the curves is one of charts. MLflow writes the view's filter into the
-// address in several steps, and may drop it again.
+// Under Views a view opens as a list: that of the curves is one of charts. MLflow may drop that while it puts the
+// view's filter into the address.
 const {{ pushState, replaceState }} = history;
 let tries = 0;
 history.pushState = (...entry) => {{
