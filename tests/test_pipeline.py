@@ -238,7 +238,7 @@ def test_record_is_one_execution_with_every_stage(project: Path) -> None:
     assert statuses(execution) == {"FINISHED"}
     for name, child in execution.stages.items():
         assert child.data.tags["mlflow.source.git.commit"] == commit_id
-        assert child.info.run_name == f"{execution.parent.info.run_name} · {name}"
+        assert child.info.run_name == f"{commit_id[:7]} · {name}"
         assert child.data.tags["device"]
         assert "dvc.exp" not in child.data.tags
 

@@ -89,7 +89,7 @@ def test_stage_is_a_child_of_its_execution(repo: Path) -> None:
     commit = git(repo, "rev-parse", "HEAD")
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
     name = f"repro {commit[:7]}"
-    assert (parent.info.run_name, child.info.run_name) == (name, f"{name} · train_vae@5")
+    assert (parent.info.run_name, child.info.run_name) == (name, f"{commit[:7]} · train_vae@5")
     assert statuses([parent, child]) == ["FINISHED", "FINISHED"]
     assert child.data.params == {"vae.epochs": "3", "data": "mnist"}
     assert child.data.tags["dvc.stage"] == "train_vae@5"
@@ -227,7 +227,9 @@ def test_curves_of_two_executions_are_told_apart(repo: Path, monkeypatch: pytest
     name = f"repro {git(repo, 'rev-parse', 'HEAD')[:7]}"
     names = [name, f"{name} (2)", f"{name} (3)", "demo"]
     assert [run.info.run_name for run in parents(repo)] == names
-    assert [run.info.run_name for run in children(repo)] == [f"{each} · train_vae@5" for each in names]
+    assert [run.info.run_name for run in children(repo)] == [
+        f"{each.removeprefix('repro ')} · train_vae@5" for each in names
+    ]
     assert {run.data.tags["dvc.stage"] for run in children(repo)} == {"train_vae@5"}
 
 
@@ -277,8 +279,8 @@ def test_training_holds_pictures_and_its_execution_tables(repo: Path) -> None:
     name = f"repro {git(repo, 'rev-parse', 'HEAD')[:7]}"
     assert held == {
         name: ["benchmark.md"],
-        f"{name} · train_vae@5": ["samples-d5.png"],
-        f"{name} · render": ["benchmark.md"],
+        f"{name[6:]} · train_vae@5": ["samples-d5.png"],
+        f"{name[6:]} · render": ["benchmark.md"],
     }
 
 

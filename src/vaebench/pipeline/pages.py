@@ -18,22 +18,12 @@ for (const [key, value] of Object.entries({{
   "mlflow.workflowType_v1": '"machine_learning"',
   "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true", // else it opens itself, and asks for a network
 }})) if (localStorage.getItem(key) === null) localStorage.setItem(key, value);
-// Under Views a view opens as a list: that of the curves is one of charts. MLflow writes the view's filter
-// into the address in several steps, and may drop it again.
-const {{ pushState, replaceState }} = history;
-let tries = 0;
-history.pushState = (...entry) => {{
-  pushState.apply(history, entry);
-  tries = location.hash.endsWith("?viewStateShareKey={CURVES}") ? 5 : 0;
-}};
-history.replaceState = (...entry) => {{
-  replaceState.apply(history, entry);
-  if (tries-- > 0)
-    setTimeout(() => {{
-      const open = location.hash.includes("?viewStateShareKey={CURVES}&");
-      if (open && !location.hash.includes("&compareRunsMode="))
-        location.replace(location.hash + "&compareRunsMode=CHART");
-    }});
+// Under Views a view opens as a list, with the charts of the list before it: that of the curves is one of its own.
+const push = history.pushState;
+history.pushState = (state, title, url) => {{
+  const curves = String(url).endsWith("?viewStateShareKey={CURVES}");
+  push.call(history, state, title, curves ? `${{url}}&compareRunsMode=CHART` : url);
+  if (curves) location.reload();
 }};
 """
 

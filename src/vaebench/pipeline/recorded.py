@@ -49,7 +49,7 @@ from vaebench.pipeline.store import (
     store_uri,
     usable,
 )
-from vaebench.pipeline.tracking import flat, now
+from vaebench.pipeline.tracking import child_name, flat, now
 
 LOCK = Path("dvc.lock")
 COMMITTED = (str(PARAMS_FILE), str(LOCK), "metrics", "plots")
@@ -255,14 +255,14 @@ class _Record:
     def send(self, stages: list[Stage]) -> None:
         """Send an execution with its stages."""
         tags = origin() | {COMMIT_TAG: self._commit, RECORD_TAG: self._commit, PROCESS_TAG: identity()}
-        name = self._store.unused_name(f"benchmark {self._commit[:7]}")
+        name = self._store.unused_name("benchmark")
         own = {SOURCE_TAG: PIPELINE, "mlflow.note.content": DESCRIPTION.format(commit=self._commit)}
         with self._run(name, tags | own, flat(load_params().model_dump())) as parent_id:
             for stage in stages:
                 script = f"stages/{stage.name.partition('@')[0]}.py"
                 about = {STAGE_TAG: stage.name, SOURCE_TAG: script, "device": stage.device}
                 child = tags | {PARENT_TAG: parent_id} | {key: text for key, text in about.items() if text}
-                with self._run(f"{name} · {stage.name}", child, stage.params) as run_id:
+                with self._run(child_name(name, stage.name), child, stage.params) as run_id:
                     self._send_stage(stage, run_id, parent_id)
 
     @contextmanager

@@ -224,7 +224,7 @@ def _open_run(stage: str, params: StageParams, device: str) -> StageRun:
             parent_id, name = _open_parent(store, execution, stage)
             if dvc:
                 store.client.set_tag(parent_id, RUNNER_TAG, identity(dvc))
-            run_id = store.create_run(f"{name} · {stage}", tags | {PARENT_TAG: parent_id}, params)
+            run_id = store.create_run(child_name(name, stage), tags | {PARENT_TAG: parent_id}, params)
     return StageRun(store, root, parent_id, run_id)
 
 
@@ -250,6 +250,11 @@ def _open_parent(store: Store, execution: _Execution, stage: str) -> tuple[str, 
         say(f"warning: the record has no commit, as Git does not tell it ({why_no_commit()})")
     name = store.unused_name(execution.name)
     return store.create_run(name, execution.tags | own, execution.params), name
+
+
+def child_name(execution: str, stage: str) -> str:
+    """Return the name of a stage's run, short enough for a legend."""
+    return f"{execution.removeprefix('repro ')} · {stage}"
 
 
 def _execution(root: Path) -> _Execution:

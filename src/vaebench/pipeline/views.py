@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping
 
 TAG = "mlflow.sharedViewState."
+LOSSES = ("combined_loss", "reconstruction_loss", "kl_loss")
+SECTION = "losses"
 BENCHMARK, CURVES = "benchmark", "curves"  # as links name them: viewStateShareKey=curves
 
 
@@ -31,10 +33,29 @@ def view_tags() -> dict[str, str]:
             metrics="combined_loss test_combined_loss kl_loss reconstruction_loss training_seconds",
             params="latent_dim recipe epochs seed",
         ),
+        # Else there is a place for whatever the list had before, which is not what trainings have.
+        "compareRunCharts": [_chart(f"{split}{loss}") for split in ("", "test_") for loss in LOSSES],
+        "compareRunSections": [{"uuid": SECTION, "name": "Losses by epoch", "display": True}],
     }
     return {
         f"{TAG}{BENCHMARK}": _saved("Benchmark", benchmark),
         f"{TAG}{CURVES}": _saved("Training curves", curves),
+    }
+
+
+def _chart(metric: str) -> dict[str, object]:
+    return {
+        "type": "LINE",
+        "uuid": metric,
+        "metricSectionId": SECTION,
+        "metricKey": metric,
+        "selectedMetricKeys": [metric],
+        "displayName": metric,
+        "runsCountToCompare": 20,
+        "lineSmoothness": 0,
+        "scaleType": "linear",
+        "xAxisKey": "step",
+        "range": {},
     }
 
 
