@@ -40,15 +40,13 @@ def pytest_configure() -> None:
     os.environ |= NO_SETTINGS
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark what starts a pipeline or a browser as slow; keep a file's tests, and the project's, together."""
-    for item in items:
-        names = set(getattr(item, "fixturenames", ()))
-        if names & {"template", "browser", "server"}:
-            item.add_marker(pytest.mark.slow)
-        # Of tests side by side, those of a group run in one process, which makes their fixtures once.
-        item.add_marker(pytest.mark.xdist_group("project" if "project" in names else item.path.stem))
+    names = set(getattr(item, "fixturenames", ()))
+    if names & {"template", "browser", "server"}:
+        item.add_marker(pytest.mark.slow)
+    # Of tests side by side, those of a group run in one process, which makes their fixtures once.
+    item.add_marker(pytest.mark.xdist_group("project" if "project" in names else item.path.stem))
 
 
 @pytest.fixture(scope="session")
