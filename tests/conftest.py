@@ -27,6 +27,8 @@ from projects import (
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
     from torch import Tensor
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadFileScheduling
 
     from vaebench.data import Dataset
     from vaebench.device import Workers
@@ -41,12 +43,22 @@ def pytest_configure() -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what starts a pipeline or a browser as slow; keep a file's tests, and the project's, together."""
-    names = set(getattr(item, "fixturenames", ()))
-    if names & {"template", "browser", "server"}:
+    """Mark what starts a pipeline or a browser as slow."""
+    if {"template", "browser", "server"} & set(getattr(item, "fixturenames", ())):
         item.add_marker(pytest.mark.slow)
-    # Of tests side by side, those of a group run in one process, which makes their fixtures once.
-    item.add_marker(pytest.mark.xdist_group("project" if "project" in names else item.path.stem))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "LoadFileScheduling":
+    """Give a file's tests to one process, which makes their fixtures once, and so those of the project."""
+    from xdist.scheduler import LoadFileScheduling
+
+    def scope(nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "project" if file.endswith(("test_browser.py", "test_pipeline.py")) else file
+
+    scheduling = LoadFileScheduling(config, log)
+    scheduling._split_scope = scope
+    return scheduling
 
 
 @pytest.fixture(scope="session")
