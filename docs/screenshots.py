@@ -1,10 +1,11 @@
 """The README's screenshots, taken of the committed results: the report, the plots page and MLflow.
 
-Needs Chromium, the models (`dvc pull`), and for MLflow a store with at least one execution (`dvc repro`).
+Needs Chromium, the models (`dvc pull`), and an execution in MLflow (`dvc repro` or `make record`).
 """
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -53,10 +54,10 @@ def main(
         page.wait_for_selector(".vega-embed svg, .vega-embed canvas")
         shoot(page, "plots")
         page.goto(executions, wait_until="commit")
-        parent = page.locator("[role=gridcell]").filter(has=page.get_by_role("link", name="repro")).first
+        named = page.get_by_role("link", name=re.compile("^(repro|benchmark)"))
+        parent = page.locator("[role=gridcell]").filter(has=named).first
         parent.locator("button").first.click()
         page.get_by_role("link", name="aggregate").first.wait_for()
-        page.get_by_role("button", name="Close").first.click()  # the assistant, which needs a network
         shoot(page, "mlflow")
         browser.close()
 

@@ -1,5 +1,6 @@
 """What a stage could not send is kept, and a replay brings it in once."""
 
+import hashlib
 import json
 import math
 import shutil
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:D
 
 IMAGES = Images(torch.zeros(3, 1, 28, 28), torch.zeros(3, dtype=torch.int64))
 DATASET = Dataset("digits", "0123456789abcdef", IMAGES, IMAGES)
-RECORDS = 9  # of `train`: all kinds of them
+RECORDS = 11  # of `train`: all kinds of them
 
 
 def fail(store: Store, record: Record) -> None:
@@ -56,6 +57,8 @@ def train(monkeypatch: pytest.MonkeyPatch, send: Callable[[Store, Record], None]
         run.log_artifact(Path("curve.csv"), "tables")
         run.log_artifact(Path("plots"))
         run.log_model(Path("weights.safetensors"), "vae-d5", {"latent_dim": 5})
+        run.log_scores(Path("weights.safetensors"), {"fid": 7.0})
+        run.log_picture(Path("plots/grid.png"), Path("weights.safetensors"))
         run.log_headline({"d5/fid": 7.0})
     monkeypatch.setattr(tracking, "send", records.send)
     for name in ("weights.safetensors", "curve.csv"):
@@ -99,12 +102,15 @@ def assert_complete(root: Path, closed: int) -> None:
     for run in (parent, child):
         assert run.inputs is not None
         assert [used.dataset.digest for used in run.inputs.dataset_inputs] == [DATASET.digest]
-    for name in ("tables/curve.csv", "plots/grid.png"):
+    for name in ("tables/curve.csv", "plots/grid.png", "grid.png"):
         [stored] = (root / "mlartifacts").glob(f"**/{run_id}/artifacts/{name}")
-        assert stored.read_text() == name.removeprefix("tables/")
+        assert stored.read_text() == ("plots/grid.png" if stored.suffix == ".png" else "curve.csv")
     [model] = client.search_logged_models([child.info.experiment_id])
     assert (model.name, model.status, model.source_run_id) == ("vae-d5", "READY", run_id)
-    assert model.params == {"latent_dim": "5"}
+    digest = hashlib.md5(b"weights.safetensors").hexdigest()
+    assert model.params == {"latent_dim": "5", "weights_md5": digest}
+    [score] = model.metrics or []
+    assert (score.key, score.value, score.dataset_digest) == ("fid", 7.0, DATASET.digest)
     assert child.outputs is not None
     assert [output.model_id for output in child.outputs.model_outputs] == [model.model_id]
     [weights] = (root / "mlartifacts").rglob("weights.safetensors")

@@ -18,7 +18,7 @@ for (const [key, value] of Object.entries({{
   "mlflow.workflowType_v1": '"machine_learning"',
   "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true", // else it opens itself, and asks for a network
 }})) if (localStorage.getItem(key) === null) localStorage.setItem(key, value);
-// Under Views a view opens as a list, with the charts of the list before it: the curves' is one of its own.
+// Under Views a view opens as a list, with the charts of the page before it: that of the curves has its own.
 const push = history.pushState;
 history.pushState = (state, title, url) => {{
   const curves = String(url).endsWith("?viewStateShareKey={CURVES}");
