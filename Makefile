@@ -78,7 +78,7 @@ types: setup
 	mypy
 unit: setup
 	pytest --numprocesses 2
-check: setup lint types  ## Run the checks that start no pipeline, no server and no browser (2 minutes)
+check: setup lint types  ## Run the quick checks: no pipeline, no server, no browser (minutes)
 	pytest --numprocesses 2 -m "not slow"
 
 format: setup  ## Format the code

@@ -17,6 +17,7 @@ def seeded(seed: int = 0) -> Generator:
     return Generator().manual_seed(seed)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("global_rng_untouched")
 @pytest.mark.parametrize("components", [1, 2, 30])
 def test_components_are_those_of_scikit_learn(digits: Dataset, components: int) -> None:

@@ -29,6 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["textbook", "vaebench", "vaebench-float32", "vaebench-fast", "scoring"])
 def test_engine_says_what_it_measured(folder: Path, engine: str) -> None:
     command = [sys.executable, str(ROOT / "benchmarks/engine.py"), engine]
@@ -44,6 +45,7 @@ def test_engine_says_what_it_measured(folder: Path, engine: str) -> None:
     assert 100 < found["peak_memory_mib"] < 16_000
 
 
+@pytest.mark.slow
 def test_textbook_learns(folder: Path) -> None:
     import torch
     from torch.utils.data import DataLoader

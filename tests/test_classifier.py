@@ -133,6 +133,7 @@ def trained(digits: Dataset, workers: Workers) -> tuple[Classifier, list[Classif
     return classifier, train(classifier, digits.train, workers, epochs=2, batch_size=32)
 
 
+@pytest.mark.slow
 def test_it_learns_digits(
     trained: tuple[Classifier, list[ClassifierEpoch]], digits: Dataset, workers: Workers
 ) -> None:
@@ -143,6 +144,7 @@ def test_it_learns_digits(
     assert (readings == digits.test.labels).double().mean() > 0.9
 
 
+@pytest.mark.slow
 def test_textbook_loop_gives_the_same_losses(digits: Dataset, workers: Workers) -> None:
     images, labels = digits.train.images[:COUNT].double(), digits.train.labels[:COUNT]
     classifier = build_classifier(SEED).double()

@@ -65,6 +65,7 @@ def refusal(root: Path) -> str:
     return message
 
 
+@pytest.mark.slow
 def test_locked_database_is_waited_for_with_a_word(
     repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -308,6 +308,7 @@ def test_inference_is_not_mixed() -> None:
         torch.testing.assert_close(found, rows @ layer.weight.T + layer.bias, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc's allocator is set")
 def test_training_does_not_fault_the_same_memory_in_again() -> None:
     """In a process of its own: what other tests have freed would hide it."""

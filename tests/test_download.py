@@ -784,6 +784,7 @@ def run_download(
     )
 
 
+@pytest.mark.slow
 def test_stage_writes_the_data_set(tmp_path: Path) -> None:
     done = run_download(tmp_path, "digits")
     assert done.returncode == 0, done.stderr
@@ -803,6 +804,7 @@ def test_stage_refuses_an_unknown_data_set(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.slow
 def test_stage_without_a_mirror_writes_nothing(tmp_path: Path) -> None:
     done = run_download(tmp_path, "mnist", VAEBENCH_MNIST_MIRROR=str(tmp_path / "nowhere"))
     assert done.returncode == 2

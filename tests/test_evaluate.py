@@ -346,6 +346,7 @@ def test_test_images_matter_neither_to_the_training_losses_nor_to_the_samples(
 # Seeds and workers.
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("global_rng_untouched")
 def test_number_of_workers_changes_no_bit(panel: Panel, dataset: Dataset, crews: list[Workers]) -> None:
     vae = build_vae(4, seed=2)

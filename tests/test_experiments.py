@@ -68,6 +68,7 @@ def test_table_fits_and_loses_no_word(states: list[dict[str, Any]], width: int) 
         assert first[0].split()[:4] == ["wider", "latent_dim=10", "30.50", "130"]
 
 
+@pytest.mark.slow
 def test_real_experiments_are_shown(tmp_path: Path) -> None:
     """A pipeline of one stage, which writes its parameter as its loss; dvc is real."""
     shutil.copy(ROOT / "params.yaml", tmp_path)

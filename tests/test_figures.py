@@ -131,6 +131,7 @@ def legend_colours(figure: Figure) -> dict[str, str]:
     return dict(zip(names, (to_hex(dot.get_color()) for dot in legend.get_lines()), strict=True))
 
 
+@pytest.mark.slow
 def test_nothing_is_drawn_outside_the_page() -> None:
     for name, figure in all_figures().items():
         figure.draw_without_rendering()
@@ -543,6 +544,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_pages_are_saved_as_large_as_they_are_drawn(tmp_path: Path) -> None:
     for name, figure in all_figures().items():
         path = tmp_path / f"{name}.png"

@@ -217,6 +217,7 @@ def shades(axes: Axes) -> dict[tuple[int, int], str]:
     return cells
 
 
+@pytest.mark.slow
 def test_nothing_is_drawn_outside_the_page() -> None:
     for name, figure in all_figures().items():
         drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()

@@ -135,6 +135,7 @@ def test_terms_are_computed_in_the_workers_precision(
     assert not torch.is_autocast_enabled("cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("native")
 def test_number_of_workers_changes_no_bit_in_mixed_precision(digits: Dataset) -> None:
     images, noise = batch(digits, EVERY_SLOT + 45, 2)

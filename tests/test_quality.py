@@ -41,6 +41,7 @@ def only(digits: list[int], some: Readings) -> Readings:
     return Readings(some.probabilities[:, chosen], some.features[:, chosen])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("global_rng_untouched")
 def test_scores_are_means_over_the_panel_with_the_spread_between_its_members() -> None:
     generated, reference = readings(seed=1, doubt=2), readings(seed=2)
@@ -67,6 +68,7 @@ def test_scores_are_means_over_the_panel_with_the_spread_between_its_members() -
     assert scores["legible_share"] == legible
 
 
+@pytest.mark.slow
 def test_obvious_cases_rank_right() -> None:
     reference = readings(seed=1)
     same, blurred, few = readings(seed=2), readings(seed=3, doubt=4), only([0, 1, 2], readings(seed=2))
