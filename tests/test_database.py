@@ -1,5 +1,6 @@
 """A local database that MLflow cannot use: each with its own remedy, nothing good is given up."""
 
+import errno
 import re
 import shutil
 import sqlite3
@@ -11,10 +12,11 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from filelock import Timeout
 
 from vaebench.pipeline import database, locks
 from vaebench.pipeline.stage import StageError
-from vaebench.pipeline.store import open_store, store_lock, store_uri
+from vaebench.pipeline.store import open_store, store_lock, store_uri, usable
 from vaebench.pipeline.tracking import track
 
 # MLflow 3.17 uses a loader strategy that SQLAlchemy 2.1 deprecates.
@@ -103,6 +105,38 @@ def test_lock_of_the_repository_that_is_never_released_is_told(
     monkeypatch.setattr(locks, "QUIET_SECONDS", 0)
     with store_lock(repo):
         assert refusal(repo).startswith(f"{repo}/mlflow.db.lock stayed locked for 0 s")
+
+
+def test_database_that_is_locked_while_it_is_shown_is_not_taken_for_an_empty_one(
+    recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = recorded / "mlflow.db"
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda file, **_: connect(file, timeout=0))
+    with closing(connect(file)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(
+            StageError, match=r"\(database is locked\); let the process that holds it end, and"
+        ):
+            database.find_experiment(file, "vaebench", "", "", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (Timeout("/a/mlflow.db.lock"), r"/a/mlflow\.db\.lock stayed locked for 120 s; let that end, .*"),
+        (OSError(errno.ENOSPC, "No space left on device", "/a/model"), r".*; make room on the disk"),
+        (sqlite3.OperationalError("database or disk is full"), r".*; make room on the disk"),
+    ],
+)
+@pytest.mark.parametrize("uri", ["sqlite:////a/mlflow.db", "http://127.0.0.1:1"])
+def test_what_befalls_an_open_store_has_its_own_remedy(uri: str, error: Exception, message: str) -> None:
+    from sqlalchemy.exc import OperationalError
+
+    raised = OperationalError("INSERT", {}, error) if isinstance(error, sqlite3.Error) else error
+    with pytest.raises(StageError) as caught, usable(uri):
+        raise raised
+    assert re.fullmatch(message, str(caught.value))
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,16 @@ def test_links_have_the_number_that_the_experiment_has(
     assert os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
 
 
+@pytest.mark.parametrize("name", ["REGISTRY_STORE_URI", "STATIC_PREFIX", "ARTIFACTS_ONLY", "UVICORN_OPTS"])
+def test_server_is_set_up_by_nothing_that_is_set_for_another(
+    repo: Path, started: Started, port: int, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(f"MLFLOW_{name}", "/theirs")
+    ui.main(port=port)
+    assert f"MLFLOW_{name}" not in os.environ
+    assert len(started) == 1
+
+
 @pytest.mark.parametrize("database", [True, False])
 def test_says_when_nothing_is_recorded_yet(
     repo: Path, started: Started, port: int, capsys: pytest.CaptureFixture[str], *, database: bool

@@ -42,7 +42,7 @@ def prepare(file: Path, root: Path, experiment: str) -> None:
             )
             connection.execute("COMMIT")
     except sqlite3.Error as error:
-        raise StageError(f"{file} cannot be used ({error}); {_remedy(error)}") from error
+        raise StageError(_unusable(file, error)) from error
     if moved:
         say(f"{file}: this repository was at {moved}; the artifacts of its runs are looked for here now")
 
@@ -73,8 +73,10 @@ def find_experiment(file: Path, name: str, tag: str, value: str, without: str) -
     try:
         with closing(sqlite3.connect(file)) as connection:
             found = connection.execute(query, (value, tag, without, name)).fetchone()
-    except sqlite3.OperationalError:  # MLflow has made no tables in it yet
-        return None
+    except sqlite3.Error as error:
+        if _name(error) == "SQLITE_ERROR":  # MLflow has made no tables in it yet
+            return None
+        raise StageError(_unusable(file, error)) from error
     return Found(str(found[0]), *found[1:]) if found else None
 
 
@@ -130,7 +132,13 @@ def _name(error: sqlite3.Error) -> str:
     return getattr(error, "sqlite_errorname", "")
 
 
+def _unusable(file: Path, error: sqlite3.Error) -> str:
+    return f"{file} cannot be used ({error}); {_remedy(error)}"
+
+
 def _remedy(error: sqlite3.Error) -> str:
+    if _name(error).startswith("SQLITE_BUSY"):
+        return "let the process that holds it end, and start again"
     if _name(error).startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
         return "put a copy of it back, or move it away to start a new one"
     if _name(error).startswith("SQLITE_FULL"):

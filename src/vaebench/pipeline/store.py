@@ -3,6 +3,7 @@
 MLflow is slow to import: everything here imports it where it is used.
 """
 
+import errno
 import logging
 import os
 import shlex
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from vaebench.pipeline import database, locks
 from vaebench.pipeline.address import WANTED, artifact_location, checked, sqlite_file, sqlite_uri
@@ -45,16 +46,22 @@ ENVIRONMENT = {
 }
 
 
-# What a user has set for other work: none of it may reach runs of ours. A server's address and account may.
+# What a user has set for other work: none of it may reach runs of ours, or the server that shows them. A
+# server's address and account may.
 FOREIGN = (
     "MLFLOW_ACTIVE_MODEL_ID",
+    "MLFLOW_ARTIFACTS_ONLY",
     "MLFLOW_ENABLE_ASYNC_LOGGING",
     "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING",
     "MLFLOW_EXPERIMENT_ID",
     "MLFLOW_EXPERIMENT_NAME",
+    "MLFLOW_READ_REPLICA_BACKEND_STORE_URI",
+    "MLFLOW_REGISTRY_STORE_URI",
     "MLFLOW_REGISTRY_URI",
     "MLFLOW_RUN_CONTEXT",
     "MLFLOW_RUN_ID",
+    "MLFLOW_STATIC_PREFIX",
+    "MLFLOW_UVICORN_OPTS",
     "_MLFLOW_ACTIVE_MODEL_ID",
 )
 
@@ -211,6 +218,8 @@ def usable(uri: str, remedy: str | None = None) -> Iterator[None]:
     known: tuple[type[Exception], ...] = (*failures(), CommandError, ImportError)
     try:
         yield
+    except Timeout as error:  # an OSError, which says nothing of the store
+        raise StageError(locks.gave_up(Path(error.lock_file))) from error
     except known as error:
         reason = one_line(f"MLflow at {uri} cannot be used ({error})")
         raise StageError(f"{reason}; {remedy or _remedy(uri, error)}") from error
@@ -227,6 +236,8 @@ def _remedy(uri: str, error: Exception) -> str:
         return f"install the driver of that database, {error.name}, or {WANTED}"
     if "out-of-date database schema" in str(error):
         return "copy the database, then upgrade it: mlflow db upgrade with its URI"
+    if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "disk is full" in str(error):
+        return "make room on the disk"
     if file := sqlite_file(uri):
         if "database is locked" in str(error):
             return locks.gave_up(file)

@@ -17,6 +17,7 @@ from vaebench.pipeline.stage import StageError, run_stage, say
 from vaebench.pipeline.store import (
     EXPERIMENT,
     EXPERIMENT_NAME_TAG,
+    FOREIGN,
     STAGE_TAG,
     deleted,
     find_experiment,
@@ -77,7 +78,8 @@ def _recorded(uri: str, root: Path) -> tuple[str | None, bool]:
                 end_left_overs(open_store(uri, root), root)
         return found.number if found.runs else None, found.finished > 0
     with usable(uri):
-        client = open_client(uri, root)
+        with held(store_lock(root)):
+            client = open_client(uri, root)
         experiment = find_experiment(client, uri)
         if experiment and client.search_runs([experiment.experiment_id], max_results=1):
             finished = f"tags.`{STAGE_TAG}` = '{TABLE_STAGE}' AND attributes.status = 'FINISHED'"
@@ -100,6 +102,8 @@ def _require_free(port: int) -> None:
 
 def _serve(uri: str, port: int) -> None:
     """Become MLflow's server of a database. Whose name is not in the list of hosts is answered 403."""
+    for key in FOREIGN:
+        os.environ.pop(key, None)
     os.environ["MLFLOW_BACKEND_STORE_URI"] = uri  # which may hold a password: other users see a command line
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     own = f"localhost,localhost:*,{HOST},{HOST}:*"
