@@ -1,5 +1,6 @@
 """Stage scripts as a user meets them: help at once, one line for what can be put right, exit code 2."""
 
+import io
 import os
 import re
 import runpy
@@ -186,6 +187,19 @@ def test_interrupt_is_no_traceback(script: Path) -> None:
 def test_say_writes_a_line_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     say("epoch 1/2: loss 3.5 – σ² = ½")
     assert capsys.readouterr() == ("", "epoch 1/2: loss 3.5 – σ² = ½\n")
+
+
+def test_line_is_one_write_though_python_does_not_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
+    writes: list[bytes] = []
+
+    class Raw(io.BytesIO):
+        def write(self, content: Any) -> int:
+            writes.append(bytes(content))
+            return len(content)
+
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(Raw(), write_through=True))  # PYTHONUNBUFFERED
+    say("error: ended by SIGTERM")
+    assert writes == [b"error: ended by SIGTERM\n"]
 
 
 def test_require(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,7 +138,9 @@ def _remedy(path: Path) -> str:
 
 def say(message: str) -> None:
     """Print one line of progress, without a password."""
-    print(public(message), file=sys.stderr, flush=True)
+    # In one write, even where Python does not buffer: stages side by side share the stream.
+    sys.stderr.write(f"{public(message)}\n")
+    sys.stderr.flush()
 
 
 def _fail(message: str) -> NoReturn:
