@@ -59,7 +59,7 @@ record: setup  ## Record the committed benchmark in MLflow, from its files; afte
 	@exec env PYTHONPATH=src python -m vaebench.pipeline.recorded
 
 report: setup  ## Write report.html: the benchmark as one page, with its models to play with
-	python -m vaebench.page
+	@exec env PYTHONPATH=src python -m vaebench.page
 
 screenshots: setup  ## Take the README's screenshots of the report, the plots page and MLflow
 	python docs/screenshots.py
