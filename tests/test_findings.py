@@ -681,7 +681,7 @@ class Record:
     def log_headline(self, metrics: Mapping[str, float]) -> None:
         self.headline |= metrics
 
-    def log_artifact(self, path: Path) -> None:
+    def log_table(self, path: Path) -> None:
         assert path.is_file()
         self.artifacts.append(path.as_posix())
 

@@ -52,7 +52,6 @@ def without(key: str) -> Callable[[Path], None]:
         ("plots/benchmark/samples-d2.png", Path.touch),
     ],
 )
-@pytest.mark.usefixtures("clean_environment")
 def test_result_that_is_not_what_it_should_be_is_named(
     results: Path, path: str, spoil: Callable[[Path], object]
 ) -> None:

@@ -50,7 +50,7 @@ def contents() -> dict[str, tuple[str, str]]:
     """What a client reads of each stage: its artifact and its model."""
     store = open_here()
     runs = store.client.search_runs([store.experiment_id])
-    return {str(run.info.run_name): read(store, run) for run in runs if "dvc.stage" in run.data.tags}
+    return {run.data.tags["dvc.stage"]: read(store, run) for run in runs if "dvc.stage" in run.data.tags}
 
 
 def read(store: Store, run: "Run") -> tuple[str, str]:
