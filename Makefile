@@ -40,7 +40,7 @@ setup: .venv/ready  ## Set up .venv from the lock file
 	.venv/bin/python -c 'import alembic.command, dvc.cli.parser, dvc.repo, mlflow' && wait $$first
 	@pwd -P > $@
 
-demo: setup  ## Run the whole pipeline on scikit-learn's digits, in a copy of the repository (5 minutes)
+demo: setup  ## Run the whole pipeline on scikit-learn's digits, in a copy of the repository (minutes)
 	@exec env PYTHONPATH=src python -m vaebench.pipeline.demo --jobs $(JOBS)
 
 repro: setup  ## Reproduce the benchmark on MNIST, two stages side by side (JOBS=2)
