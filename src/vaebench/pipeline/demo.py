@@ -52,11 +52,10 @@ def main(jobs: JobsOption) -> None:
     if page.returncode:
         raise StageError(f"{FOLDER}/report.html could not be written, as said above")
 
-    import pandas as pd
-
+    from vaebench.pipeline.results import read_benchmark
     from vaebench.table import to_text
 
-    say(f"\n{to_text(pd.read_csv(folder / paths.BENCHMARK_CSV))}")
+    say(f"\n{to_text(read_benchmark(folder / paths.BENCHMARK_CSV))}")
     say(f"Open {FOLDER}/report.html in a browser. The pictures: {FOLDER}/plots. The runs: make ui")
 
 
