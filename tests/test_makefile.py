@@ -58,20 +58,18 @@ def root(template: Path, tmp_path: Path) -> Path:
 
 def make(root: Path, *arguments: str, failing: str = "") -> tuple[int, list[str]]:
     """Return the exit code and what was noted."""
-    done = run(root, "make", *arguments, FAILING=failing, MAKEFLAGS="")
+    done = run(root, "make", *arguments, FAILING=failing)
     return done.returncode, (root / "log").read_text().splitlines()
 
 
 def test_every_line_goes_through_a_shell_that_takes_it(root: Path) -> None:
     """make runs a simple line itself, and on macOS finds programs by the PATH that make was started with."""
     (root / "probe.mk").write_text("include Makefile\nprobe: ; no-such-program\nshell: ; printenv SHELL\n")
-    done = run(root, "make", "--file", "probe.mk", "probe", MAKEFLAGS="")
+    done = run(root, "make", "--file", "probe.mk", "probe")
     assert done.returncode == 2
     assert not done.stdout.splitlines()[1].startswith("make: no-such-program: "), "make itself looked for it"
     # DVC runs stages with the user's, which of a system's user takes no command.
-    done = run(
-        root, "make", "--silent", "--file", "probe.mk", "shell", MAKEFLAGS="", SHELL="/usr/sbin/nologin"
-    )
+    done = run(root, "make", "--silent", "--file", "probe.mk", "shell", SHELL="/usr/sbin/nologin")
     assert Path(done.stdout.strip()).resolve() == Path("/bin/sh").resolve()
 
 
@@ -104,7 +102,7 @@ def test_stages_run_side_by_side_each_after_what_it_needs(root: Path, jobs: int)
 
 @pytest.mark.parametrize("jobs", ["0", "two", "-1"])
 def test_jobs_must_be_a_number(root: Path, jobs: str) -> None:
-    done = run(root, "make", "repro", f"JOBS={jobs}", MAKEFLAGS="")
+    done = run(root, "make", "repro", f"JOBS={jobs}")
     assert done.returncode == 2
     allowed = "must be a whole number of at least 1"
     assert f"error: Invalid value for '--jobs': {allowed}, got '{jobs}'" in done.stdout.splitlines()
@@ -124,7 +122,7 @@ def test_make_that_is_told_to_end_leaves_nothing_running(root: Path) -> None:
     make = subprocess.Popen(
         ["make", "repro", "JOBS=2"],
         cwd=root,
-        env=ENVIRONMENT | {"HANGING": "download", "MAKEFLAGS": ""},
+        env=ENVIRONMENT | {"HANGING": "download"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

@@ -663,11 +663,12 @@ def test_stage_ends_with_its_dvc_and_runs_again_in_the_same_execution(prepared: 
     set_parameters(prepared, {"vae.fast": {"epochs": 10_000}})
     for number in (signal.SIGKILL, signal.SIGTERM):
         with training(prepared) as dvc:
-            [stage] = psutil.Process(dvc.pid).children(recursive=True)
+            started = psutil.Process(dvc.pid).children(recursive=True)
+            assert started  # the stage, and what it may ask at that moment
             dvc.send_signal(number)
             dvc.wait()
-            psutil.wait_procs([stage], timeout=120)
-            assert not stage.is_running()
+            _, alive = psutil.wait_procs(started, timeout=120)
+            assert not alive
         said = (prepared / "log").read_text().splitlines()
         assert said[-1] == "error: ended by SIGTERM, as the dvc that ran this stage is gone"
     client = open_client(prepared)

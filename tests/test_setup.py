@@ -39,7 +39,7 @@ def setup(root: Path, failing: str = "", code: int = 0, **variables: str) -> lis
     """Set up, and return what was done for it."""
     (root / "log").write_text("")
     python = root.parent / "python"
-    done = run(root, "make", "setup", f"PYTHON={python}", FAILING=failing, MAKEFLAGS="", **variables)
+    done = run(root, "make", "setup", f"PYTHON={python}", FAILING=failing, **variables)
     assert done.returncode == code
     return (root / "log").read_text().splitlines()
 
