@@ -38,8 +38,8 @@ NO_SETTINGS = {
 }
 MNIST_MIRROR = os.environ.get("VAEBENCH_MNIST_MIRROR", "")
 
-# A shell that nothing was set in, not even by the `make` that started the tests (it would tell another to say which
-# folder it enters), with the `python` and the `dvc` of this virtual environment.
+# A shell that nothing was set in, with the `python` and the `dvc` of this virtual environment.
+# By what the make that started the tests has set, another make would say which folder it enters.
 UNSET = (*FOREIGN, "MAKE", "MFLAGS", "OMP_", "PYTHON")
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith(UNSET)} | {
     "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
