@@ -41,7 +41,7 @@ setup: .venv/ready  ## Set up .venv from the lock file
 	@pwd -P > $@
 
 demo: setup  ## Run the whole pipeline on scikit-learn's digits, in a copy of the repository (minutes)
-	@exec env PYTHONPATH=src python -m vaebench.pipeline.demo --jobs $(JOBS)
+	@exec env PYTHONPATH=src python -m vaebench.demo --jobs $(JOBS)
 
 repro: setup  ## Reproduce the benchmark on MNIST, two stages side by side (JOBS=2)
 	@exec env PYTHONPATH=src python -m vaebench.pipeline.repro --jobs $(JOBS)
@@ -50,13 +50,13 @@ show: setup  ## List the experiments: what each changed, and what came of it
 	@exec env PYTHONPATH=src python -m vaebench.pipeline.experiments
 
 ui: setup  ## Browse the runs in MLflow, on this machine alone (PORT=5000)
-	@exec env PYTHONPATH=src python -m vaebench.pipeline.ui --port '$(PORT)'
+	@exec env PYTHONPATH=src python -m vaebench.tracking.ui --port '$(PORT)'
 
 pull: setup  ## Fetch the trained models and arrays, from the remote inside this repository
 	dvc pull --quiet
 
 record: setup  ## Record the committed benchmark in MLflow, from its files; after dvc pull, its models too
-	@exec env PYTHONPATH=src python -m vaebench.pipeline.recorded
+	@exec env PYTHONPATH=src python -m vaebench.tracking.recorded
 
 report: setup  ## Write report.html: the benchmark as one page, with its models to play with
 	@exec env PYTHONPATH=src python -m vaebench.page
@@ -65,10 +65,10 @@ screenshots: setup  ## Take the README's screenshots of the report, the plots pa
 	python docs/screenshots.py
 
 replay: setup  ## Send to MLflow what stages could not send while its server was away
-	@exec env PYTHONPATH=src python -m vaebench.pipeline.replay
+	@exec env PYTHONPATH=src python -m vaebench.tracking.replay
 
 register: setup  ## Register the best model in MLflow as models:/vaebench@champion (BY=fid)
-	@exec env PYTHONPATH=src python -m vaebench.pipeline.register --by $(BY)
+	@exec env PYTHONPATH=src python -m vaebench.tracking.register --by $(BY)
 
 test: setup lint types unit  ## Run all checks
 lint: setup

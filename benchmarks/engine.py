@@ -18,10 +18,10 @@ import torch
 import typer
 from torch import Tensor
 
-from vaebench.data import load_dataset
+from vaebench.data.dataset import load_dataset
 from vaebench.device import Workers, select_device
-from vaebench.optimizers import OptimizerName
 from vaebench.pipeline import paths
+from vaebench.training.optimizers import OptimizerName
 
 LEARNING_RATE = 5e-4
 
@@ -71,8 +71,8 @@ def _textbook(digits: Tensor, batch_size: int, latent_dim: int) -> Callable[[], 
 
 def _vaebench(engine: str) -> Prepare:
     def prepare(digits: Tensor, batch_size: int, latent_dim: int) -> Callable[[], object]:
-        from vaebench.training import train_vae
-        from vaebench.vae import build_vae
+        from vaebench.models.vae import build_vae
+        from vaebench.training.train_vae import train_vae
 
         workers = Workers(select_device(), precision="float32" if engine == "vaebench-float32" else "mixed")
         vae = build_vae(latent_dim, seed=0).to(workers.device)
@@ -97,10 +97,10 @@ def _vaebench(engine: str) -> Prepare:
 
 
 def _scoring(digits: Tensor, _batch_size: int, latent_dim: int) -> Callable[[], object]:
-    from vaebench.classifier import build_classifier
     from vaebench.evaluation.inference import decode
     from vaebench.evaluation.panel import read
-    from vaebench.vae import build_vae
+    from vaebench.models.classifier import build_classifier
+    from vaebench.models.vae import build_vae
 
     workers = Workers(select_device())
     vae = build_vae(latent_dim, seed=0).to(workers.device).eval()

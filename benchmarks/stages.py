@@ -5,9 +5,10 @@ from collections import defaultdict
 from pathlib import Path
 
 from vaebench.pipeline.files import write_csv
-from vaebench.pipeline.history import finished_stages
+from vaebench.pipeline.origin import repository_root
 from vaebench.pipeline.stage import StageError, run_stage, say
-from vaebench.pipeline.store import PARENT_TAG, RECORD_TAG, STAGE_TAG, repository_root, store_uri, usable
+from vaebench.tracking.history import finished_stages
+from vaebench.tracking.store import PARENT_TAG, RECORD_TAG, STAGE_TAG, store_uri, usable
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from torchvision.transforms import ToTensor
 
 
 class TextbookVAE(nn.Module):
-    """The network of `vaebench.vae.VAE`."""
+    """The network of `vaebench.models.vae.VAE`."""
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vaebench.markdown import markdown_table
+from vaebench.findings.markdown import markdown_table
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import write_csv, write_text
 from vaebench.pipeline.params import load_params
@@ -245,8 +245,8 @@ def _matmul_rate() -> float:
 
 def _startup() -> list[dict[str, object]]:
     """Time what a stage does before and after its work: three runs each, the median."""
-    imports = "import torch, vaebench.training, vaebench.vae, vaebench.pipeline.tracking"
-    record = "from vaebench.pipeline.tracking import track\nwith track('startup', params={}): pass"
+    imports = "import torch, vaebench.training.train_vae, vaebench.models.vae, vaebench.tracking.track"
+    record = "from vaebench.tracking.track import track\nwith track('startup', params={}): pass"
     commands = {
         "a stage's --help": [sys.executable, "stages/train_vae.py", "--help"],
         "imports": [sys.executable, "-c", imports],

@@ -16,10 +16,10 @@ from typing import Annotated
 
 import typer
 
+from vaebench.findings.results import Reproduction, read_curve, read_report, read_result
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import write_csv
 from vaebench.pipeline.params import Params, RecipeName, load_params
-from vaebench.pipeline.results import Reproduction, read_curve, read_report, read_result
 from vaebench.pipeline.stage import require, run_stage, say
 
 PATH = Path("benchmarks/time_to_report.csv")
@@ -69,11 +69,11 @@ def _train(
     """
     import torch
 
-    from vaebench.data import load_dataset
+    from vaebench.data.dataset import load_dataset
     from vaebench.device import Workers, select_device
-    from vaebench.losses import mean_losses
-    from vaebench.training import train_vae
-    from vaebench.vae import build_vae
+    from vaebench.models.losses import mean_losses
+    from vaebench.models.vae import build_vae
+    from vaebench.training.train_vae import train_vae
 
     torch.set_num_threads(1)
     train = load_dataset(paths.DATASET).train.images

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vaebench.pipeline.stage import StageError, run_stage, say
-from vaebench.pipeline.store import EXPERIMENT
-from vaebench.pipeline.ui import runs_page
-from vaebench.pipeline.views import BENCHMARK
+from vaebench.tracking.store import EXPERIMENT
+from vaebench.tracking.ui import runs_page
+from vaebench.tracking.views import BENCHMARK
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

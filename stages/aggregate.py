@@ -19,10 +19,11 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
 
     import torch
 
-    from vaebench.claims import Matrices
-    from vaebench.findings import Scope, findings
-    from vaebench.fitness import panel_warning
-    from vaebench.pipeline.results import (
+    from vaebench.findings.claims import Matrices
+    from vaebench.findings.findings import Scope, findings
+    from vaebench.findings.fitness import panel_warning
+    from vaebench.findings.report import published
+    from vaebench.findings.results import (
         Evaluation,
         References,
         Reproduction,
@@ -31,9 +32,8 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
         read_report,
         read_result,
     )
-    from vaebench.pipeline.tracking import track
-    from vaebench.report import published
-    from vaebench.table import DRAWN, benchmark_table, headline, to_markdown, to_text
+    from vaebench.findings.table import DRAWN, benchmark_table, headline, to_markdown, to_text
+    from vaebench.tracking.track import track
 
     trainings = [read_result(file, Training, i) for i, file in training_files.items()]
     evaluations = [read_result(file, Evaluation, i) for i, file in evaluation_files.items()]

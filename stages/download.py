@@ -11,9 +11,9 @@ def main() -> None:
     name = load_params().data.dataset
 
     # Imported here, so that --help and a mistake in params.yaml are answered without loading torch.
-    from vaebench.data import load_dataset, save_dataset
-    from vaebench.download import fetch_mnist, make_digits
-    from vaebench.pipeline.tracking import track
+    from vaebench.data.dataset import load_dataset, save_dataset
+    from vaebench.data.download import fetch_mnist, make_digits
+    from vaebench.tracking.track import track
 
     with track("download", params={"dataset": name}) as run:
         arrays = fetch_mnist() if name == "mnist" else make_digits()

@@ -13,13 +13,13 @@ def main(latent_dim: LatentDimOption, panel: PanelOption) -> None:
     members = [require(paths.classifier_weights(i)) for i in range(panel)]
     vae_file = require(paths.vae_weights(latent_dim))
 
-    from vaebench.classifier import load_classifier
-    from vaebench.data import load_dataset
+    from vaebench.data.dataset import load_dataset
     from vaebench.device import Workers, select_device
     from vaebench.evaluation.evaluate import Draws, Judge, evaluate
-    from vaebench.pictures import save_pictures
-    from vaebench.pipeline.tracking import track
-    from vaebench.vae import load_vae
+    from vaebench.evaluation.pictures import save_pictures
+    from vaebench.models.classifier import load_classifier
+    from vaebench.models.vae import load_vae
+    from vaebench.tracking.track import track
 
     dataset = load_dataset(dataset_file)
     workers = Workers(select_device())

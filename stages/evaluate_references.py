@@ -12,11 +12,11 @@ def main(panel: PanelOption) -> None:
     dataset_file = require(paths.DATASET)
     members = [require(paths.classifier_weights(i)) for i in range(panel)]
 
-    from vaebench.classifier import load_classifier
-    from vaebench.data import load_dataset
+    from vaebench.data.dataset import load_dataset
     from vaebench.device import Workers, select_device
     from vaebench.evaluation.evaluate import Draws, Judge, evaluate_references
-    from vaebench.pipeline.tracking import track
+    from vaebench.models.classifier import load_classifier
+    from vaebench.tracking.track import track
 
     dataset = load_dataset(dataset_file)
     workers = Workers(select_device())

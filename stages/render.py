@@ -23,10 +23,10 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
     import numpy as np
 
     from vaebench import figures
-    from vaebench.fitness import panel_warning
-    from vaebench.pictures import load_pictures
-    from vaebench.pipeline.results import Evaluation, References, read_benchmark, read_curve, read_result
-    from vaebench.pipeline.tracking import track
+    from vaebench.evaluation.pictures import load_pictures
+    from vaebench.findings.fitness import panel_warning
+    from vaebench.findings.results import Evaluation, References, read_benchmark, read_curve, read_result
+    from vaebench.tracking.track import track
 
     table = read_benchmark(table_file)
     warning = panel_warning(table)

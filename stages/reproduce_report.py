@@ -13,13 +13,13 @@ def main(latent_dim: LatentDimOption) -> None:
 
     from torch import Generator
 
-    from vaebench.data import load_dataset
+    from vaebench.data.dataset import load_dataset
     from vaebench.device import Workers, select_device
-    from vaebench.losses import mean_losses
-    from vaebench.pipeline.progress import follow
-    from vaebench.pipeline.tracking import track
-    from vaebench.training import train_vae
-    from vaebench.vae import build_vae
+    from vaebench.models.losses import mean_losses
+    from vaebench.models.vae import build_vae
+    from vaebench.tracking.progress import follow
+    from vaebench.tracking.track import track
+    from vaebench.training.train_vae import train_vae
 
     recipe = params.vae.report.model_dump()
     dataset = load_dataset(dataset_file)

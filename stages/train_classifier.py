@@ -11,14 +11,15 @@ def main(member: MemberOption) -> None:
     params = load_params()
     dataset_file = require(paths.DATASET)
 
-    from vaebench.classifier import build_classifier, save_classifier, train_classifier
-    from vaebench.data import load_dataset
+    from vaebench.data.dataset import load_dataset
     from vaebench.device import Workers, select_device
     from vaebench.evaluation.calibration import expected_calibration_error
     from vaebench.evaluation.confusion import accuracy, confusion_matrix
     from vaebench.evaluation.panel import read
-    from vaebench.pipeline.progress import follow
-    from vaebench.pipeline.tracking import track
+    from vaebench.models.classifier import build_classifier, save_classifier
+    from vaebench.tracking.progress import follow
+    from vaebench.tracking.track import track
+    from vaebench.training.train_classifier import train_classifier
 
     dataset = load_dataset(dataset_file)
     test = dataset.test

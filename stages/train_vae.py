@@ -11,12 +11,12 @@ def main(latent_dim: LatentDimOption) -> None:
     params = load_params()
     dataset_file = require(paths.DATASET)
 
-    from vaebench.data import load_dataset
+    from vaebench.data.dataset import load_dataset
     from vaebench.device import Workers, select_device
-    from vaebench.pipeline.progress import follow
-    from vaebench.pipeline.tracking import track
-    from vaebench.training import train_vae
-    from vaebench.vae import build_vae, save_vae
+    from vaebench.models.vae import build_vae, save_vae
+    from vaebench.tracking.progress import follow
+    from vaebench.tracking.track import track
+    from vaebench.training.train_vae import train_vae
 
     recipe = params.vae.chosen.model_dump()
     dataset = load_dataset(dataset_file)

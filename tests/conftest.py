@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler import LoadFileScheduling
 
-    from vaebench.data import Dataset
+    from vaebench.data.dataset import Dataset
     from vaebench.device import Workers
-    from vaebench.vae import VAE
+    from vaebench.models.vae import VAE
 
 
 def pytest_configure() -> None:
@@ -83,8 +83,8 @@ def crews() -> "list[Workers]":
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> "Dataset":
     """The data set that needs no download: 1,497 training and 300 test digits."""
-    from vaebench.data import load_dataset, save_dataset
-    from vaebench.download import make_digits
+    from vaebench.data.dataset import load_dataset, save_dataset
+    from vaebench.data.download import make_digits
 
     path = tmp_path_factory.mktemp("digits") / "dataset.safetensors"
     save_dataset(path, "digits", make_digits())
@@ -96,9 +96,9 @@ def tiny_vae() -> "Callable[[int, int], VAE]":
     """Build, from a latent dimension and a seed, a VAE of three linear layers, a hundred times as fast."""
     from torch import nn
 
-    from vaebench.layers import Convolutions
-    from vaebench.tensors import build_model
-    from vaebench.vae import VAE
+    from vaebench.data.tensors import build_model
+    from vaebench.models.layers import Convolutions
+    from vaebench.models.vae import VAE
 
     class TinyVAE(VAE):
         def __init__(self, latent_dim: int) -> None:
@@ -197,11 +197,11 @@ def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The committed results, a data set, and models and pictures that nobody has trained."""
     from pages import pictures
-    from vaebench.classifier import build_classifier, save_classifier
-    from vaebench.data import save_dataset
-    from vaebench.download import make_digits
-    from vaebench.pictures import save_pictures
-    from vaebench.vae import build_vae, save_vae
+    from vaebench.data.dataset import save_dataset
+    from vaebench.data.download import make_digits
+    from vaebench.evaluation.pictures import save_pictures
+    from vaebench.models.classifier import build_classifier, save_classifier
+    from vaebench.models.vae import build_vae, save_vae
 
     root = tmp_path_factory.mktemp("made")
     shutil.copytree(Path(__file__).parents[1] / "metrics", root / "metrics")

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from projects import DIMENSIONS, ROOT
-from vaebench.classifier import build_classifier
+from vaebench.evaluation.pictures import Pictures
+from vaebench.models.classifier import build_classifier
+from vaebench.models.vae import build_vae
 from vaebench.page.build import Results
 from vaebench.page.explorer import Explored
 from vaebench.page.origin import Origin
-from vaebench.pictures import Pictures
-from vaebench.vae import build_vae
 
 T = TypeVar("T", bound=nn.Module)
 

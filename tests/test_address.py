@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from vaebench.pipeline.address import artifact_location, checked, portable, sqlite_file, sqlite_uri
 from vaebench.pipeline.stage import StageError
-from vaebench.pipeline.store import store_uri
+from vaebench.tracking.address import artifact_location, checked, portable, sqlite_file, sqlite_uri
+from vaebench.tracking.store import store_uri
 
 ROOT = Path("/home/a b/feature%2Fx")
 ODD = ("feature%2Fx", "100%", "a?b=c", "a#b", "a b", "a'b\"c", "u:p@h", "é漢", "a\nb", "[x]", "a&b", "a%zz")

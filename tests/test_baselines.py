@@ -7,7 +7,7 @@ from scipy import stats  # type: ignore[import-untyped]
 from sklearn.decomposition import PCA
 from torch import Generator
 
-from vaebench.data import Dataset
+from vaebench.data.dataset import Dataset
 from vaebench.evaluation.baselines import ROUNDING, PrincipalComponents, pixel_noise
 
 pytestmark = pytest.mark.usefixtures("one_thread")

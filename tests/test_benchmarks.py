@@ -13,8 +13,8 @@ from types import SimpleNamespace
 import pytest
 
 import throughput
-from vaebench.data import save_dataset
-from vaebench.download import make_digits
+from vaebench.data.dataset import save_dataset
+from vaebench.data.download import make_digits
 from vaebench.pipeline.stage import StageError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,7 +51,7 @@ def test_textbook_learns(folder: Path) -> None:
     from torch.utils.data import DataLoader
 
     from textbook import Digits, TextbookVAE, train_epoch
-    from vaebench.data import load_dataset
+    from vaebench.data.dataset import load_dataset
 
     digits = Digits(load_dataset(folder / "data/dataset.safetensors").train.images[:512])
     with torch.random.fork_rng(devices=[]):

@@ -18,8 +18,8 @@ import pytest
 from browsers import PHONE, Visit, open_report, visiting
 from projects import DIMENSIONS, ENVIRONMENT, ROOT, STAGES, TRAININGS, commit, git, run, succeed
 from servers import QUIET, free_port, wait_for
-from vaebench.pipeline import recorded
-from vaebench.pipeline.tracking import track
+from vaebench.tracking import recorded
+from vaebench.tracking.track import track
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -201,7 +201,7 @@ def links(records: Path) -> Iterator[list[str]]:
     log = records / "ui.log"
     with log.open("wb") as output:
         ui = subprocess.Popen(
-            [sys.executable, "-m", "vaebench.pipeline.ui", "--port", str(port)],
+            [sys.executable, "-m", "vaebench.tracking.ui", "--port", str(port)],
             cwd=records,
             env=ENVIRONMENT | QUIET | {"PYTHONPATH": str(ROOT / "src")},
             stderr=output,

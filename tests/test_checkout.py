@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from projects import FOREIGN, NO_SETTINGS, ROOT, clone, commit, git, run
-from vaebench.pipeline.demo import copy_project
+from vaebench.demo import copy_project
 from vaebench.pipeline.stage import StageError, require_history
-from vaebench.pipeline.store import ENVIRONMENT
+from vaebench.tracking.store import ENVIRONMENT
 
 # A stage that is run by DVC.
 STAGE = """

@@ -9,23 +9,14 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from vaebench.classifier import (
-    SHIFT,
-    Classifier,
-    ClassifierEpoch,
-    build_classifier,
-    cross_entropy,
-    load_classifier,
-    save_classifier,
-    shift,
-    train_classifier,
-)
-from vaebench.data import Dataset, Images
+from vaebench.data.dataset import Dataset, Images
+from vaebench.data.tensors import save_tensors
 from vaebench.device import Workers
 from vaebench.evaluation.panel import read
-from vaebench.optimizers import Update
+from vaebench.models.classifier import Classifier, build_classifier, load_classifier, save_classifier
 from vaebench.pipeline.files import UnusableFileError
-from vaebench.tensors import save_tensors
+from vaebench.training.optimizers import Update
+from vaebench.training.train_classifier import SHIFT, ClassifierEpoch, cross_entropy, shift, train_classifier
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

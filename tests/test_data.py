@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from vaebench.data import Dataset, load_dataset, save_dataset
+from vaebench.data.dataset import Dataset, load_dataset, save_dataset
+from vaebench.data.tensors import save_tensors
 from vaebench.pipeline.files import UnusableFileError
-from vaebench.tensors import save_tensors
 
 KEYS = ("test_images", "test_labels", "train_images", "train_labels")  # in the digest's order
 

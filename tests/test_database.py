@@ -14,10 +14,10 @@ from typing import IO
 import pytest
 from filelock import Timeout
 
-from vaebench.pipeline import database, locks
 from vaebench.pipeline.stage import StageError
-from vaebench.pipeline.store import open_store, store_lock, store_uri, usable
-from vaebench.pipeline.tracking import track
+from vaebench.tracking import database, locks
+from vaebench.tracking.store import open_store, store_lock, store_uri, usable
+from vaebench.tracking.track import track
 
 # MLflow 3.17 uses a loader strategy that SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")

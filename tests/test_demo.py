@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vaebench.pipeline.demo import CHANGES, copy_project, set_params
+from vaebench.demo import CHANGES, copy_project, set_params
 from vaebench.pipeline.params import load_params
 from vaebench.pipeline.stage import StageError
 

@@ -315,9 +315,9 @@ def test_training_does_not_fault_the_same_memory_in_again() -> None:
     code = """
 import resource, torch
 from vaebench.device import Workers
-from vaebench.gradients import BatchGradients
-from vaebench.losses import loss_terms
-from vaebench.vae import build_vae
+from vaebench.training.gradients import BatchGradients
+from vaebench.models.losses import loss_terms
+from vaebench.models.vae import build_vae
 gradients = BatchGradients(build_vae(5, 0), loss_terms, Workers(torch.device("cpu"), threads=1))
 def step():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -24,8 +24,8 @@ from torch import Tensor
 from torchvision.datasets import MNIST
 
 from projects import commit, git
-from vaebench import download
-from vaebench.data import load_dataset, save_dataset
+from vaebench.data import download
+from vaebench.data.dataset import load_dataset, save_dataset
 from vaebench.pipeline.stage import StageError, run_stage
 
 ROOT = Path(__file__).resolve().parents[1]

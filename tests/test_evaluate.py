@@ -12,8 +12,7 @@ from sklearn.metrics import confusion_matrix as sklearn_confusion_matrix
 from torch import Generator, Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
-from vaebench.classifier import Classifier, build_classifier
-from vaebench.data import Dataset, Images
+from vaebench.data.dataset import Dataset, Images
 from vaebench.device import Workers
 from vaebench.evaluation.baselines import PrincipalComponents
 from vaebench.evaluation.evaluate import (
@@ -28,10 +27,11 @@ from vaebench.evaluation.evaluate import (
 from vaebench.evaluation.inception import bootstrap_interval, inception_score
 from vaebench.evaluation.interval import mean_interval
 from vaebench.evaluation.legibility import legibility_threshold, path_ends
-from vaebench.losses import squared_error
-from vaebench.pictures import Pictures
-from vaebench.table import COLUMNS, DRAWN
-from vaebench.vae import VAE, build_vae
+from vaebench.evaluation.pictures import Pictures
+from vaebench.findings.table import COLUMNS, DRAWN
+from vaebench.models.classifier import Classifier, build_classifier
+from vaebench.models.losses import squared_error
+from vaebench.models.vae import VAE, build_vae
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

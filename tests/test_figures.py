@@ -21,10 +21,10 @@ from mpl_toolkits.mplot3d.proj3d import proj_transform
 from PIL import Image
 
 from vaebench import figures
+from vaebench.evaluation.pictures import Pictures, load_pictures
 from vaebench.figures.style import DIGIT_COLOURS, FAINT, INK, SOFT
 from vaebench.page import charts
 from vaebench.page.charts import loss_curves as page_loss_curves
-from vaebench.pictures import Pictures, load_pictures
 
 Draw = Callable[[Pictures, int], Figure]
 DRAWINGS: list[Draw] = [

@@ -16,9 +16,9 @@ from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from vaebench import figures
-from vaebench.criteria import CRITERIA
 from vaebench.figures.labels import apart, beside, within
-from vaebench.fitness import judged, panel_warning
+from vaebench.findings.criteria import CRITERIA
+from vaebench.findings.fitness import judged, panel_warning
 
 DIMENSIONS = (2, 3, 4, 5, 10, 30)
 MANY = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)

@@ -96,7 +96,7 @@ def test_error_leaves_nothing_where_nothing_was(tmp_path: Path) -> None:
 
 
 def save_weights(path: Path) -> None:
-    from vaebench.vae import build_vae, save_vae
+    from vaebench.models.vae import build_vae, save_vae
 
     vae = build_vae(2, seed=0)
     with whole_file(path) as temporary:
@@ -104,7 +104,7 @@ def save_weights(path: Path) -> None:
 
 
 def save_dataset(path: Path) -> None:
-    from vaebench.data import save_dataset
+    from vaebench.data.dataset import save_dataset
 
     arrays = {"train_images": torch.zeros(20, 28, 28, dtype=torch.uint8)}
     with whole_file(path) as temporary:
@@ -113,7 +113,7 @@ def save_dataset(path: Path) -> None:
 
 def save_pictures(path: Path) -> None:
     from pages import pictures
-    from vaebench.pictures import save_pictures
+    from vaebench.evaluation.pictures import save_pictures
 
     with whole_file(path) as temporary:
         save_pictures(temporary, pictures(2))

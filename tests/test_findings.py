@@ -15,13 +15,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from vaebench import claims
-from vaebench.claims import Finding, Matrices, Outcome, Part, combine, verdict
-from vaebench.criteria import CRITERIA, GROUPS, Estimate, beats, estimate, points, winners
-from vaebench.findings import Scope, findings
-from vaebench.fitness import READ
-from vaebench.report import published
-from vaebench.table import DRAWN, HEADLINE, SCORES, benchmark_table, rows_of
+from vaebench.findings import claims
+from vaebench.findings.claims import Finding, Matrices, Outcome, Part, combine, verdict
+from vaebench.findings.criteria import CRITERIA, GROUPS, Estimate, beats, estimate, points, winners
+from vaebench.findings.findings import Scope, findings
+from vaebench.findings.fitness import READ
+from vaebench.findings.report import published
+from vaebench.findings.table import DRAWN, HEADLINE, SCORES, benchmark_table, rows_of
 
 ROOT = Path(__file__).resolve().parents[1]
 DIMENSIONS = (2, 3, 4, 5, 10, 30)
@@ -717,7 +717,7 @@ def test_stage(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert (stage, params) == ("aggregate", {"latent_dim": 7})
         yield record
 
-    monkeypatch.setattr("vaebench.pipeline.tracking.track", track)
+    monkeypatch.setattr("vaebench.tracking.track.track", track)
     runpy.run_path(str(ROOT / "stages/aggregate.py"))["main"]([5, 2], 7)
 
     written = ["metrics/benchmark.csv", "metrics/benchmark.md", "metrics/findings.md"]
@@ -742,7 +742,7 @@ def test_stage_warns_of_an_unfit_panel(project: Path, monkeypatch: pytest.Monkey
     def track(stage: str, params: Mapping[str, object]) -> Iterator[Record]:
         yield Record()
 
-    monkeypatch.setattr("vaebench.pipeline.tracking.track", track)
+    monkeypatch.setattr("vaebench.tracking.track.track", track)
     (project / "metrics/references.json").write_text(json.dumps(UNFIT))
     runpy.run_path(str(ROOT / "stages/aggregate.py"))["main"]([5, 2], 7)
     for name in ("benchmark.md", "findings.md"):

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from vaebench.data import Dataset
+from vaebench.data.dataset import Dataset
 from vaebench.device import Precision, Workers
-from vaebench.gradients import FINITE_CHECK, LEAST, MICRO_BATCH, SLOTS, BatchGradients, epoch_means
-from vaebench.losses import loss_terms
-from vaebench.vae import VAE, build_vae
+from vaebench.models.losses import loss_terms
+from vaebench.models.vae import VAE, build_vae
+from vaebench.training.gradients import FINITE_CHECK, LEAST, MICRO_BATCH, SLOTS, BatchGradients, epoch_means
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

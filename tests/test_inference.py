@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Generator
 
-from vaebench.data import Dataset
+from vaebench.data.dataset import Dataset
 from vaebench.device import CHUNK, Workers
 from vaebench.evaluation.inference import decode, encode, image_losses, straight_lines
-from vaebench.losses import Losses, mean_losses
-from vaebench.vae import VAE, build_vae
+from vaebench.models.losses import Losses, mean_losses
+from vaebench.models.vae import VAE, build_vae
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -8,9 +8,9 @@ import torch
 from torch import Generator
 from torch.distributions import Normal, kl_divergence
 
-from vaebench import losses
 from vaebench.evaluation.latent_units import active_units, unit_kl
-from vaebench.vae import Posterior
+from vaebench.models import losses
+from vaebench.models.vae import Posterior
 
 
 def posterior(count: int, latent_dim: int) -> Posterior:

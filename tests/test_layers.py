@@ -8,9 +8,9 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from vaebench import layers
 from vaebench.device import product_dtype
-from vaebench.layers import BLOCK, Convolutions, ConvTranspose2d, ToPixels
+from vaebench.models import layers
+from vaebench.models.layers import BLOCK, Convolutions, ConvTranspose2d, ToPixels
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.distributions import LowRankMultivariateNormal, Normal
 
-from vaebench.data import Dataset
+from vaebench.data.dataset import Dataset
 from vaebench.device import Workers
 from vaebench.evaluation import likelihood
 from vaebench.evaluation.inference import encode
@@ -19,8 +19,8 @@ from vaebench.evaluation.likelihood import (
     importance_weighted_bound,
     negative_elbo,
 )
-from vaebench.losses import Losses, mean_losses, squared_error
-from vaebench.vae import VAE, Posterior, build_vae
+from vaebench.models.losses import Losses, mean_losses, squared_error
+from vaebench.models.vae import VAE, Posterior, build_vae
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

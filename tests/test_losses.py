@@ -9,10 +9,10 @@ from torch import Generator, Tensor, nn
 from torch.distributions import Normal
 from torch.distributions import kl_divergence as torch_kl_divergence
 
-from vaebench.data import Dataset
+from vaebench.data.dataset import Dataset
 from vaebench.device import CHUNK, Workers
-from vaebench.losses import Losses, kl_divergence, loss_terms, mean_losses, squared_error
-from vaebench.vae import VAE, build_vae
+from vaebench.models.losses import Losses, kl_divergence, loss_terms, mean_losses, squared_error
+from vaebench.models.vae import VAE, build_vae
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from vaebench.classifier import build_classifier
 from vaebench.device import Workers
-from vaebench.optimizers import WARM_UP, WEIGHT_DECAY, Muon, OptimizerName, Update, orthogonalize
-from vaebench.vae import build_vae
+from vaebench.models.classifier import build_classifier
+from vaebench.models.vae import build_vae
+from vaebench.training.optimizers import WARM_UP, WEIGHT_DECAY, Muon, OptimizerName, Update, orthogonalize
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

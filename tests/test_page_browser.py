@@ -13,9 +13,9 @@ from torch import Generator, Tensor
 from browsers import DESKTOP, PHONE, Visit, open_report, visiting
 from pages import committed_results
 from projects import DIMENSIONS, ROOT
-from vaebench.criteria import CRITERIA
+from vaebench.findings.criteria import CRITERIA
+from vaebench.models.vae import VAE
 from vaebench.page.build import Results, build
-from vaebench.vae import VAE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -12,11 +12,11 @@ import pytest
 
 from pages import committed_results, committed_table, origin
 from projects import DIMENSIONS
-from vaebench.criteria import CRITERIA, estimate, winners
-from vaebench.fitness import judged
+from vaebench.findings.criteria import CRITERIA, estimate, winners
+from vaebench.findings.fitness import judged
+from vaebench.findings.table import cell, rows_of
 from vaebench.page.build import _provenance, build
 from vaebench.page.origin import Origin
-from vaebench.table import cell, rows_of
 
 EVIL = """# Findings
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import vl_convert
 
-from vaebench.criteria import CRITERIA, Criterion
+from vaebench.findings.criteria import CRITERIA, Criterion
 from vaebench.page.charts import LOSSES, Spec, beside_report, criterion, loss_curves, rate_distortion
 
 DIMENSIONS = (2, 5, 30)

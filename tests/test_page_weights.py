@@ -9,9 +9,9 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from pages import sharpened
-from vaebench.classifier import build_classifier
+from vaebench.models.classifier import build_classifier
+from vaebench.models.vae import build_vae
 from vaebench.page.weights import LEVELS, PackedModel, encode_base64, pack
-from vaebench.vae import build_vae
 
 PIXEL = 1e-3  # what the page may be off
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from vaebench.classifier import Classifier, build_classifier
-from vaebench.data import Dataset
+from vaebench.data.dataset import Dataset
 from vaebench.device import CHUNK, Workers
 from vaebench.evaluation.panel import Readings, read
+from vaebench.models.classifier import Classifier, build_classifier
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

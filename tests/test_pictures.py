@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vaebench.pictures import Pictures, load_pictures, save_pictures
+from vaebench.evaluation.pictures import Pictures, load_pictures, save_pictures
 from vaebench.pipeline.files import UnusableFileError, whole_file
 
 

@@ -38,7 +38,7 @@ from projects import (
     set_parameters,
     succeed,
 )
-from vaebench.pipeline import recorded
+from vaebench.tracking import recorded
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -366,9 +366,9 @@ def test_second_repro_runs_nothing(project: Path) -> None:
     ("code", "again"),
     [
         ("src/vaebench/figures/style.py", {"render"}),
-        ("src/vaebench/table.py", {"aggregate"}),
+        ("src/vaebench/findings/table.py", {"aggregate"}),
         ("src/vaebench/evaluation/inception.py", EVALUATIONS | {"evaluate_references"}),
-        ("src/vaebench/training.py", TRAININGS | REPRODUCTIONS),
+        ("src/vaebench/training/train_vae.py", TRAININGS | REPRODUCTIONS),
     ],
 )
 def test_edit_runs_only_what_uses_it(project: Path, code: str, again: set[str]) -> None:
@@ -515,7 +515,7 @@ def test_queue_runs_snapshots_side_by_side(queue: Path) -> None:
     others = list(executions(queue))
     before = working_tree(queue)
 
-    with edited(queue / "src/vaebench/table.py", SIGNED):
+    with edited(queue / "src/vaebench/findings/table.py", SIGNED):
         output = succeed(queue, "dvc", "exp", "run", "--queue", "-S", "latent_dim=8,16")
     names = re.findall(r"^Queued experiment '(.+)' for future execution\.$", output, re.MULTILINE)
     assert len(names) == 2
@@ -684,9 +684,9 @@ def test_stage_ends_with_its_dvc_and_runs_again_in_the_same_execution(prepared: 
 
 
 def test_real_digits_are_learnt(template: Path, tmp_path: Path, real_mirror: str, workers: "Workers") -> None:
-    from vaebench.data import load_dataset
-    from vaebench.training import train_vae
-    from vaebench.vae import build_vae
+    from vaebench.data.dataset import load_dataset
+    from vaebench.models.vae import build_vae
+    from vaebench.training.train_vae import train_vae
 
     root = clone(template, tmp_path / "mnist")
     set_parameters(root, {"data": {"dataset": "mnist"}})

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from vaebench.pipeline.progress import follow
 from vaebench.pipeline.stage import StageError
+from vaebench.tracking.progress import follow
 
 
 @dataclass(frozen=True)

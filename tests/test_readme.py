@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from vaebench.criteria import CRITERIA, estimate, winners
-from vaebench.table import rows_of, to_summary
+from vaebench.findings.criteria import CRITERIA, estimate, winners
+from vaebench.findings.table import rows_of, to_summary
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -10,12 +10,12 @@ from ruamel.yaml import YAML
 
 from projects import CLASSIFIERS, DIMENSIONS, ROOT, STAGES, commit, git
 from test_tracking import children, open_client, parents, statuses
-from vaebench.pipeline import recorded
 from vaebench.pipeline.files import md5
-from vaebench.pipeline.records import Model, Record, send
 from vaebench.pipeline.stage import StageError
-from vaebench.pipeline.store import Store
-from vaebench.pipeline.tracking import track
+from vaebench.tracking import recorded
+from vaebench.tracking.records import Model, Record, send
+from vaebench.tracking.store import Store
+from vaebench.tracking.track import track
 
 # MLflow 3.17 uses a loader strategy that SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")

@@ -13,14 +13,14 @@ import pandas as pd
 import pytest
 import torch
 
-from vaebench.fitness import judged
-from vaebench.pipeline import register
+from vaebench.findings.fitness import judged
+from vaebench.findings.table import COLUMNS
+from vaebench.models.vae import build_vae, save_vae
 from vaebench.pipeline.files import UnusableFileError
 from vaebench.pipeline.origin import git
 from vaebench.pipeline.stage import StageError
-from vaebench.pipeline.store import usable
-from vaebench.table import COLUMNS
-from vaebench.vae import build_vae, save_vae
+from vaebench.tracking import register
+from vaebench.tracking.store import usable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +46,7 @@ images = model.predict(numpy.random.default_rng(0).standard_normal((64, latent_d
 """
 WITH_VAEBENCH = """
 import torch
-from vaebench.vae import load_vae
+from vaebench.models.vae import load_vae
 images = load_vae("models/vae/d10.safetensors").decode(torch.randn(64, 10))
 """
 
@@ -85,7 +85,7 @@ def move(root: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run_register(*options: str) -> str:
     """Register as a process of its own, and return what it says."""
     done = subprocess.run(
-        [sys.executable, "-m", "vaebench.pipeline.register", *options],
+        [sys.executable, "-m", "vaebench.tracking.register", *options],
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vaebench.pipeline.store import Store, open_store, repository_root, store_uri
-from vaebench.pipeline.tracking import track
+from vaebench.pipeline.origin import repository_root
+from vaebench.tracking.store import Store, open_store, store_uri
+from vaebench.tracking.track import track
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

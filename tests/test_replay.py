@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from vaebench.data import Dataset, Images
-from vaebench.pipeline import records, replay, tracking
-from vaebench.pipeline.records import Record
+from vaebench.data.dataset import Dataset, Images
 from vaebench.pipeline.stage import StageError
-from vaebench.pipeline.store import Store, open_store, store_uri
-from vaebench.pipeline.tracking import track
-from vaebench.pipeline.unsent import Outbox, find_unsent
+from vaebench.tracking import records, replay
+from vaebench.tracking import track as tracking
+from vaebench.tracking.records import Record
+from vaebench.tracking.store import Store, open_store, store_uri
+from vaebench.tracking.track import track
+from vaebench.tracking.unsent import Outbox, find_unsent
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from vaebench.pipeline.files import UnusableFileError
-from vaebench.pipeline.results import (
+from vaebench.findings.results import (
     Evaluation,
     References,
     Reproduction,
@@ -21,6 +20,7 @@ from vaebench.pipeline.results import (
     read_report,
     read_result,
 )
+from vaebench.pipeline.files import UnusableFileError
 
 METRICS = Path(__file__).resolve().parents[1] / "metrics"
 FORMS: dict[str, type[Result]] = {

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from vaebench.pipeline.secrets import bare, one_line, public
-from vaebench.pipeline.store import prepare_mlflow
+from vaebench.tracking.store import prepare_mlflow
 
 SETTINGS = ("MLFLOW_TRACKING_URI", "VAEBENCH_MNIST_MIRROR", "MLFLOW_REGISTRY_URI", "https_proxy")
 

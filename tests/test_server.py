@@ -160,7 +160,7 @@ def test_training_survives_the_server_and_its_record_is_replayed(server: Server,
     assert len(losses(project, 3)) == EPOCHS
     ended = time.time() * 1000
 
-    replay = ("-m", "vaebench.pipeline.replay")
+    replay = ("-m", "vaebench.tracking.replay")
     process = start(project, server, *replay)
     refusal, _ = process.communicate(timeout=SECONDS)
     assert (process.returncode, refusal.count("\n")) == (2, 1), refusal

@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from vaebench.fitness import READ, panel_warning
-from vaebench.markdown import markdown_table
-from vaebench.report import published
-from vaebench.table import (
+from vaebench.findings.fitness import READ, panel_warning
+from vaebench.findings.markdown import markdown_table
+from vaebench.findings.report import published
+from vaebench.findings.table import (
     COLUMNS,
     COUNTS,
     DRAWN,

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor, nn
 
+from vaebench.data.tensors import build_model, load_tensors, load_weights, save_tensors
 from vaebench.pipeline.files import UnusableFileError
-from vaebench.tensors import build_model, load_tensors, load_weights, save_tensors
 
 ABOUT = {"model": "vae", "latent_dim": 5, "note": "σ² = ½", "nested": {"b": [1, 2.5], "a": None}}
 

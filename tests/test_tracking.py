@@ -19,17 +19,18 @@ import pytest
 import torch
 
 from disks import no_room
-from vaebench.data import Dataset, Images, save_dataset
-from vaebench.download import make_digits
-from vaebench.pipeline import process, tracking
+from vaebench.data.dataset import Dataset, Images, save_dataset
+from vaebench.data.download import make_digits
+from vaebench.findings.table import HEADLINE
+from vaebench.pipeline import process
 from vaebench.pipeline.params import load_params
 from vaebench.pipeline.process import PROCESS_TAG, Terminated
 from vaebench.pipeline.stage import StageError
-from vaebench.pipeline.store import open_store, store_uri
-from vaebench.pipeline.tracking import StageRun, track
-from vaebench.pipeline.unsent import Outbox
-from vaebench.pipeline.views import TAG
-from vaebench.table import HEADLINE
+from vaebench.tracking import track as tracking
+from vaebench.tracking.store import open_store, store_uri
+from vaebench.tracking.track import StageRun, track
+from vaebench.tracking.unsent import Outbox
+from vaebench.tracking.views import TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -78,7 +79,7 @@ def execute(stage: str) -> None:
 
 
 def test_importing_the_module_does_not_import_mlflow() -> None:
-    code = "import sys, vaebench.pipeline.tracking; sys.exit('mlflow' in sys.modules)"
+    code = "import sys, vaebench.tracking.track; sys.exit('mlflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(SOURCES)})
 
 
@@ -528,9 +529,7 @@ def test_stage_that_ends_after_its_dvc_runs_again_in_the_same_execution(
 
 
 def test_four_processes_open_a_new_store_at_once(empty_repo: Path) -> None:
-    code = (
-        "import sys; from vaebench.pipeline.tracking import track\nwith track(sys.argv[1], params={}): pass"
-    )
+    code = "import sys; from vaebench.tracking.track import track\nwith track(sys.argv[1], params={}): pass"
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", code, f"train_vae@{dim}"],

@@ -13,11 +13,12 @@ import psutil
 import pytest
 
 from test_tracking import KILLED, open_client, parents, statuses
-from vaebench.pipeline import tracking, ui
 from vaebench.pipeline.process import PROCESS_TAG
 from vaebench.pipeline.stage import StageError, run_stage
-from vaebench.pipeline.store import store_uri
-from vaebench.pipeline.tracking import track
+from vaebench.tracking import track as tracking
+from vaebench.tracking import ui
+from vaebench.tracking.store import store_uri
+from vaebench.tracking.track import track
 
 # MLflow 3.17 uses a loader strategy that SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")

@@ -11,11 +11,11 @@ from torch.distributions import Normal
 from torch.nn import functional
 
 from textbook import TextbookVAE, textbook_loss
-from vaebench.layers import ConvTranspose2d, ToPixels
-from vaebench.losses import loss_terms
+from vaebench.data.tensors import load_tensors, save_tensors
+from vaebench.models.layers import ConvTranspose2d, ToPixels
+from vaebench.models.losses import loss_terms
+from vaebench.models.vae import VAE, Posterior, build_vae, load_vae, save_vae
 from vaebench.pipeline.files import UnusableFileError
-from vaebench.tensors import load_tensors, save_tensors
-from vaebench.vae import VAE, Posterior, build_vae, load_vae, save_vae
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -9,8 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from vaebench.classifier import Classifier
-from vaebench.data import Dataset, Images
+from vaebench.data.dataset import Dataset, Images
 from vaebench.device import Workers
 from vaebench.evaluation.aggregate_posterior import aggregate_posterior
 from vaebench.evaluation.baselines import PrincipalComponents, pixel_noise
@@ -23,12 +22,13 @@ from vaebench.evaluation.latent_units import active_units, unit_kl
 from vaebench.evaluation.legibility import legibility_threshold, legible, path_ends
 from vaebench.evaluation.likelihood import PIXELS, effective_beta, importance_weighted_bound, negative_elbo
 from vaebench.evaluation.panel import Readings, read
+from vaebench.evaluation.pictures import Pictures
 from vaebench.evaluation.probes import neighbour_hits, probe_hits
 from vaebench.evaluation.projection import project
 from vaebench.evaluation.quality import sample_quality, share
-from vaebench.losses import Losses, squared_error
-from vaebench.pictures import Pictures
-from vaebench.vae import VAE
+from vaebench.models.classifier import Classifier
+from vaebench.models.losses import Losses, squared_error
+from vaebench.models.vae import VAE
 
 SHOWN_DIGITS = 15  # as in the report
 SHOWN_SAMPLES = 64  # an 8×8 grid

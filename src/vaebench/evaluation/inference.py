@@ -4,8 +4,8 @@ import torch
 from torch import Generator, Tensor
 
 from vaebench.device import Workers
-from vaebench.losses import encoded_loss_terms
-from vaebench.vae import VAE, Posterior
+from vaebench.models.losses import encoded_loss_terms
+from vaebench.models.vae import VAE, Posterior
 
 
 def encode(vae: VAE, images: Tensor, workers: Workers) -> Posterior:

@@ -9,8 +9,8 @@ from torch import Generator, Tensor
 
 from vaebench.device import Workers
 from vaebench.evaluation.inference import encode
-from vaebench.losses import Losses, squared_error
-from vaebench.vae import VAE, Posterior
+from vaebench.models.losses import Losses, squared_error
+from vaebench.models.vae import VAE, Posterior
 
 PIXELS = 28 * 28
 DRAWS_AT_ONCE = 25_000  # bounds the memory; other chunks would be other draws

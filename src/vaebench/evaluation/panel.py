@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vaebench.classifier import Classifier
 from vaebench.device import Workers
 from vaebench.evaluation.confusion import CLASSES
+from vaebench.models.classifier import Classifier
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from vaebench.figures.style import (
     new_figure,
     place,
 )
-from vaebench.fitness import panel_warning
+from vaebench.findings.fitness import panel_warning
 
 
 class _Panel(NamedTuple):

@@ -7,6 +7,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
+from vaebench.evaluation.pictures import Pictures
 from vaebench.figures.style import (
     DIGIT_COLOURS,
     HEADER,
@@ -19,7 +20,6 @@ from vaebench.figures.style import (
     place,
     with_dimension,
 )
-from vaebench.pictures import Pictures
 
 _SHOWN = 8
 _DIGITS = np.arange(10)

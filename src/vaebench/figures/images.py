@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from vaebench.evaluation.pictures import Pictures
 from vaebench.figures.style import HEADER, MARGIN, house_style, new_figure, place, with_dimension
-from vaebench.pictures import Pictures
 
 _PAPER, _LINE = 255, 222  # grey levels
 _WIDEST, _TALLEST = 900, 720  # pixels of a grid

@@ -13,6 +13,7 @@ from matplotlib.patheffects import withStroke
 from mpl_toolkits.mplot3d.proj3d import proj_transform
 from numpy.typing import NDArray
 
+from vaebench.evaluation.pictures import Pictures
 from vaebench.figures.style import (
     DIGIT_COLOURS,
     HEADER,
@@ -25,7 +26,6 @@ from vaebench.figures.style import (
     place,
     with_dimension,
 )
-from vaebench.pictures import Pictures
 
 _NAMES = ("z₁", "z₂", "z₃")
 _NAME_GAP = 26  # pixels between the names of two digits

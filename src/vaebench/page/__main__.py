@@ -22,13 +22,8 @@ def main(
 
     import torch
 
-    from vaebench.classifier import load_classifier
-    from vaebench.page.build import Results, build
-    from vaebench.page.explorer import Explored
-    from vaebench.page.origin import recorded_runs, trace
-    from vaebench.pictures import load_pictures
-    from vaebench.pipeline.origin import head
-    from vaebench.pipeline.results import (
+    from vaebench.evaluation.pictures import load_pictures
+    from vaebench.findings.results import (
         Evaluation,
         References,
         Reproduction,
@@ -37,7 +32,12 @@ def main(
         read_curve,
         read_result,
     )
-    from vaebench.vae import load_vae
+    from vaebench.models.classifier import load_classifier
+    from vaebench.models.vae import load_vae
+    from vaebench.page.build import Results, build
+    from vaebench.page.explorer import Explored
+    from vaebench.page.origin import recorded_runs, trace
+    from vaebench.pipeline.origin import head
 
     table = read_benchmark(table_file)
     dimensions = sorted(int(each) for each in table.loc[table["model"] == "VAE", "latent_dim"])

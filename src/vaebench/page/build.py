@@ -17,14 +17,14 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
-from vaebench.classifier import Classifier
-from vaebench.criteria import CRITERIA, Criterion, estimate, points, winners
-from vaebench.fitness import panel_warning
+from vaebench.findings.criteria import CRITERIA, Criterion, estimate, points, winners
+from vaebench.findings.fitness import panel_warning
+from vaebench.findings.table import Record, cell, records, rows_of
+from vaebench.models.classifier import Classifier
 from vaebench.page import charts
 from vaebench.page.explorer import Explored, explorer_data
 from vaebench.page.origin import Origin
 from vaebench.pipeline.files import UnusableFileError
-from vaebench.table import Record, cell, records, rows_of
 
 _FILES = resources.files("vaebench.page")
 _TENSORFLOW = ("tf-core-4.22.0.min.js", "tf-backend-wasm-4.22.0.min.js")
@@ -100,7 +100,7 @@ _WIDE = (
 class Results:
     """Everything that the page shows."""
 
-    table: pd.DataFrame  # see `vaebench.table.benchmark_table`
+    table: pd.DataFrame  # see `vaebench.findings.table.benchmark_table`
     findings: str  # Markdown
     trainings: Mapping[int, Record]  # metrics/training, by latent dimension
     curves: Mapping[int, pd.DataFrame]  # losses by epoch, likewise

@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from vaebench.criteria import Criterion, estimate
 from vaebench.figures.style import DIMENSION_COLOURS, OURS, PCA, PUBLISHED, REPRODUCED, VAE
-from vaebench.table import Record
+from vaebench.findings.criteria import Criterion, estimate
+from vaebench.findings.table import Record
 
 Spec = dict[str, Any]
 

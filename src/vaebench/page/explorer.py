@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vaebench.classifier import Classifier
+from vaebench.evaluation.pictures import Pictures
 from vaebench.figures.style import DIGIT_COLOURS
+from vaebench.models.classifier import Classifier
+from vaebench.models.vae import VAE
 from vaebench.page.weights import LEVELS, encode_base64, pack
-from vaebench.pictures import Pictures
-from vaebench.vae import VAE
 
 # The digits' colours on black: those of the figures that would be too dark, lightened.
 DARK_DIGIT_COLOURS = tuple(

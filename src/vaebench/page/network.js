@@ -1,4 +1,4 @@
-// The networks of src/vaebench/vae.py and classifier.py on TensorFlow.js, with the weights of page/weights.py.
+// The networks of src/vaebench/models/vae.py and classifier.py on TensorFlow.js, with the weights of page/weights.py.
 
 const SIDE = 28;
 const PIXELS = SIDE * SIDE;

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from vaebench.pipeline.history import finished_stages
-from vaebench.pipeline.origin import git
+from vaebench.pipeline.origin import git, repository_root
 from vaebench.pipeline.secrets import bare, one_line
 from vaebench.pipeline.stage import say
-from vaebench.pipeline.store import STAGE_TAG, repository_root, store_uri
+from vaebench.tracking.history import finished_stages
+from vaebench.tracking.store import STAGE_TAG, store_uri
 
 LOCAL_UI = "http://127.0.0.1:5000"  # where `make ui` shows the local store
 _PATH_SIGNS = "/%~+@:!$&()*,;="  # that stand in an address as they are

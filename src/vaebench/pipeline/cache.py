@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from vaebench.pipeline.store import repository_root
+from vaebench.pipeline.origin import repository_root
 
 SETTING = "VAEBENCH_CACHE"
 

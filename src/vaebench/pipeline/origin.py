@@ -1,7 +1,9 @@
-"""Who runs this, and at which commit."""
+"""Who runs this, where, and at which commit."""
 
 import getpass
+import os
 import subprocess
+from pathlib import Path
 
 COMMIT_TAG = "mlflow.source.git.commit"
 
@@ -12,6 +14,14 @@ def origin() -> dict[str, str]:
     if commit := head():
         tags[COMMIT_TAG] = commit
     return tags
+
+
+def repository_root() -> Path:
+    """Return the repository whose record this is; DVC names it to the clones that it runs experiments in."""
+    here = Path.cwd()
+    named = [Path(os.environ["DVC_ROOT"]).absolute()] if os.environ.get("DVC_ROOT") else []
+    folders = [*named, here, *here.parents]
+    return next((folder for folder in folders if (folder / ".dvc").is_dir()), here)
 
 
 def head() -> str:

@@ -1,0 +1,1 @@
+"""The data set: how it is fetched, checked and read."""
