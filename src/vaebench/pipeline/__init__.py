@@ -1,5 +1,5 @@
 """How a stage runs: its parameters, its files and its messages. It imports no other package of the project.
 
-Nothing here, nor in `vaebench.tracking`, can change a number that a stage writes, so `dvc.yaml` lists none of it
-as a dependency: parameter values are declared under `params`, and the rest only watches or carries.
+Nothing here, nor in `vaebench.tracking`, can change a number that a stage writes, so `dvc.yaml` lists none of
+it as a dependency: parameter values are declared under `params`, and the rest only watches or carries.
 """
