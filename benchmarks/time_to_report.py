@@ -19,6 +19,7 @@ import typer
 from vaebench.findings.results import Reproduction, read_curve, read_report, read_result
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import write_csv
+from vaebench.pipeline.key import ModelKey
 from vaebench.pipeline.params import Params, RecipeName, load_params
 from vaebench.pipeline.stage import require, run_stage, say
 
@@ -35,20 +36,20 @@ def main(
 ) -> None:
     """Write benchmarks/time_to_report.csv: a row a model."""
     params = load_params()
+    first = params.seeds[0]
     require(paths.DATASET)
     table = read_report(paths.REPORT)
     report: dict[int, float] = dict(zip(table["latent_dim"], table["combined_loss"], strict=True))
     rows = []
     for latent_dim, target in report.items():
-        curve = read_curve(require(paths.reproduction_curve(latent_dim)), tested=False)
-        after = read_result(require(paths.reproduction(latent_dim)), Reproduction, latent_dim)[
-            "combined_loss"
-        ]
-        rows.append(_row("report", latent_dim, params.seed, curve["combined_loss"], after, target))
+        key = ModelKey(latent_dim, first)
+        curve = read_curve(require(paths.reproduction_curve(key)), tested=False)
+        after = read_result(require(paths.reproduction(key)), Reproduction, key)["combined_loss"]
+        rows.append(_row("report", latent_dim, first, curve["combined_loss"], after, target))
     late = [dimension for dimension, row in zip(report, rows, strict=True) if not row["epochs_to_report"]]
     rows = [row for row in rows if row["epochs_to_report"]]
     models: list[tuple[RecipeName, int, int, int]]
-    models = [("report", longer, params.seed, latent_dim) for latent_dim in late]
+    models = [("report", longer, first, latent_dim) for latent_dim in late]
     models += [("fast", epochs, seed, latent_dim) for seed, latent_dim in product(range(seeds), report)]
     targets = [report[latent_dim] for *_, latent_dim in models]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:

@@ -2,20 +2,22 @@
 
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import write_json, write_text
-from vaebench.pipeline.params import LatentDimsArgument, ModelOption, load_params
+from vaebench.pipeline.key import ModelKey, by_dimension, sweep
+from vaebench.pipeline.params import LatentDimsOption, ModelOption, SeedsOption, load_params
 from vaebench.pipeline.stage import require, run_stage, say
 
 
-def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
+def main(latent_dims: LatentDimsOption, seeds: SeedsOption, model: ModelOption) -> None:
     """Write the table of all models, the findings, and the headline numbers of the model under study."""
     dataset = load_params().data.dataset
-    dimensions, benchmark = sorted({*latent_dims, model}), sorted(set(latent_dims))
-    training_files = {i: require(paths.training(i)) for i in dimensions}
-    evaluation_files = {i: require(paths.evaluation(i)) for i in dimensions}
-    reproduction_files = {i: require(paths.reproduction(i)) for i in benchmark}
+    models = sweep(latent_dims, seeds)
+    training_files = {key: require(paths.training(key)) for key in models}
+    evaluation_files = {key: require(paths.evaluation(key)) for key in models}
+    curve_files = {key: require(paths.curve(key)) for key in models}
+    once = sweep(latent_dims, seeds[:1])
+    reproduction_files = {key: require(paths.reproduction(key)) for key in once}
+    reproduced_files = {key: require(paths.reproduction_curve(key)) for key in once}
     references_file = require(paths.REFERENCES)
-    curve_files = {i: require(paths.curve(i)) for i in dimensions}
-    reproduced_files = {i: require(paths.reproduction_curve(i)) for i in benchmark}
 
     import torch
 
@@ -32,49 +34,64 @@ def main(latent_dims: LatentDimsArgument, model: ModelOption) -> None:
         read_report,
         read_result,
     )
-    from vaebench.findings.table import DRAWN, benchmark_table, headline, to_markdown, to_text
+    from vaebench.findings.table import (
+        DRAWN,
+        benchmark_table,
+        headline,
+        to_markdown,
+        to_text,
+        trainings_table,
+    )
     from vaebench.tracking.track import track
 
-    trainings = [read_result(file, Training, i) for i, file in training_files.items()]
-    evaluations = [read_result(file, Evaluation, i) for i, file in evaluation_files.items()]
-    reproductions = [read_result(file, Reproduction, i) for i, file in reproduction_files.items()]
+    trainings = {key: read_result(file, Training, key) for key, file in training_files.items()}
+    evaluations = {key: read_result(file, Evaluation, key) for key, file in evaluation_files.items()}
+    reproductions = [read_result(file, Reproduction, key) for key, file in reproduction_files.items()]
     references = read_result(references_file, References)
-    curves = {i: read_curve(file, tested=True) for i, file in curve_files.items()}
-    reproduced = {i: read_curve(file, tested=False) for i, file in reproduced_files.items()}
+    curves = by_dimension({key: read_curve(file, tested=True) for key, file in curve_files.items()})
+    reproduced = by_dimension({key: read_curve(file, tested=False) for key, file in reproduced_files.items()})
     report = published(read_report(paths.REPORT), dataset)
     with track("aggregate", params={"latent_dim": model}) as run:
-        table = benchmark_table(trainings, evaluations, references, reproductions, report)
-        drawn = {column: evaluations[0][column] for column in DRAWN}
+        others = (references, reproductions, report)
+        table = benchmark_table(trainings.values(), evaluations.values(), *others)
+        studied = ModelKey(model, seeds[0])
+        alone = benchmark_table([trainings[studied]], [evaluations[studied]], *others)
+        drawn = {column: evaluations[studied][column] for column in DRAWN}
         fit = not panel_warning(table)
         page = findings(
             table,
             {
-                evaluation["latent_dim"]: Matrices(
-                    torch.tensor(evaluation["confusion"]) if fit else None,
-                    torch.tensor(evaluation["overlap"], dtype=torch.float64),
+                latent_dim: Matrices(
+                    [torch.tensor(each["confusion"]) for each in found if fit],
+                    [torch.tensor(each["overlap"], dtype=torch.float64) for each in found],
                 )
-                for evaluation in evaluations
+                for latent_dim, found in by_dimension(evaluations).items()
             },
             curves,
             reproduced,
             Scope(
                 dataset=dataset,
                 **drawn,
-                recipe=trainings[0]["recipe"],
-                optimizer=trainings[0]["optimizer"],
+                trainings=len(seeds),
+                recipe=trainings[studied]["recipe"],
+                optimizer=trainings[studied]["optimizer"],
                 ceiling=references["inception_score_ceiling"],
             ),
         )
         write_text(paths.BENCHMARK_CSV, table.to_csv(index=False))
         write_text(paths.BENCHMARK_MD, to_markdown(table))
+        write_text(
+            paths.TRAININGS_CSV, trainings_table(trainings.values(), evaluations.values()).to_csv(index=False)
+        )
         write_text(paths.FINDINGS, page)
-        write_json(paths.MODEL_METRICS, {**headline(table, model), "latent_dim": model, **drawn})
+        numbers = headline(alone, model)
+        write_json(paths.MODEL_METRICS, {**numbers, **studied.params(), **drawn})
 
-        run.log_headline(headline(table, model))
-        for latent_dim in dimensions:
+        run.log_headline(numbers)
+        for latent_dim in by_dimension(trainings):
             scores = headline(table, latent_dim)
             run.log_headline({f"d{latent_dim}/{name}": score for name, score in scores.items()})
-        for file in (paths.BENCHMARK_CSV, paths.BENCHMARK_MD, paths.FINDINGS):
+        for file in (paths.BENCHMARK_CSV, paths.BENCHMARK_MD, paths.TRAININGS_CSV, paths.FINDINGS):
             run.log_table(file)
     say(to_text(table))
 

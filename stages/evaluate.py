@@ -2,16 +2,18 @@
 
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import whole_file, write_json
-from vaebench.pipeline.params import LatentDimOption, PanelOption, load_params
+from vaebench.pipeline.key import ModelKey
+from vaebench.pipeline.params import LatentDimOption, SeedOption, load_params
 from vaebench.pipeline.stage import require, run_stage, say
 
 
-def main(latent_dim: LatentDimOption, panel: PanelOption) -> None:
+def main(latent_dim: LatentDimOption, seed: SeedOption) -> None:
     """Score one trained VAE; write its scores and the arrays that its pictures need."""
     params = load_params()
+    key = ModelKey(latent_dim, seed)
     dataset_file = require(paths.DATASET)
-    members = [require(paths.classifier_weights(i)) for i in range(panel)]
-    vae_file = require(paths.vae_weights(latent_dim))
+    members = [require(paths.classifier_weights(i)) for i in params.classifier.seeds]
+    vae_file = require(paths.vae_weights(key))
 
     from vaebench.data.dataset import load_dataset
     from vaebench.device import Workers, select_device
@@ -25,9 +27,9 @@ def main(latent_dim: LatentDimOption, panel: PanelOption) -> None:
     workers = Workers(select_device())
     vae = load_vae(vae_file, workers.device, latent_dim)
     classifiers = [load_classifier(file, workers.device) for file in members]
-    draws = params.evaluate.model_dump()
-    about = {"latent_dim": latent_dim, "seed": params.seed, "panel": panel, **draws}
-    with track(f"evaluate@{latent_dim}", params=about, device=workers.device.type) as run:
+    draws = params.evaluate.model_dump(exclude={"seed"})
+    about = key.params() | {"evaluation_seed": params.evaluate.seed, "panel": len(members), **draws}
+    with track(f"evaluate@{key.item}", params=about, device=workers.device.type) as run:
         run.log_dataset(dataset)
         found = evaluate(
             vae,
@@ -35,15 +37,15 @@ def main(latent_dim: LatentDimOption, panel: PanelOption) -> None:
                 panel=classifiers,
                 dataset=dataset,
                 draws=Draws(**draws),
-                seed=params.seed,
+                seed=params.evaluate.seed,
                 workers=workers,
-                say=lambda line: say(f"dimension {latent_dim}: {line}"),
+                say=lambda line: say(f"{key.title}: {line}"),
             ),
         )
         for name, value in found.vae.items():
             say(f"{name}: {value:.4f}")
 
-        with whole_file(paths.pictures(latent_dim)) as temporary:
+        with whole_file(paths.pictures(key)) as temporary:
             save_pictures(temporary, found.pictures)
         scored = min(params.evaluate.likelihood_images, len(dataset.test))
         counts = {"train_images": len(dataset.train), "test_images": len(dataset.test)}
@@ -55,10 +57,10 @@ def main(latent_dim: LatentDimOption, panel: PanelOption) -> None:
             "overlap": found.overlap.tolist(),
         }
         scores = {"vae": found.vae, "pca": found.pca}
-        write_json(paths.evaluation(latent_dim), {**about, **counts, **scores, **tables})
+        write_json(paths.evaluation(key), {**about, **counts, **scores, **tables})
         run.log_scores(vae_file, found.vae)
         run.log_metrics({f"pca_{name}": value for name, value in found.pca.items()})
-        run.log_artifact(paths.evaluation(latent_dim))
+        run.log_artifact(paths.evaluation(key))
 
 
 if __name__ == "__main__":

@@ -2,15 +2,15 @@
 
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import write_json
-from vaebench.pipeline.params import PanelOption, load_params
+from vaebench.pipeline.params import load_params
 from vaebench.pipeline.stage import require, run_stage, say
 
 
-def main(panel: PanelOption) -> None:
+def main() -> None:
     """Score the reference images by the code that scores the models."""
     params = load_params()
     dataset_file = require(paths.DATASET)
-    members = [require(paths.classifier_weights(i)) for i in range(panel)]
+    members = [require(paths.classifier_weights(i)) for i in params.classifier.seeds]
 
     from vaebench.data.dataset import load_dataset
     from vaebench.device import Workers, select_device
@@ -21,8 +21,8 @@ def main(panel: PanelOption) -> None:
     dataset = load_dataset(dataset_file)
     workers = Workers(select_device())
     classifiers = [load_classifier(file, workers.device) for file in members]
-    draws = params.evaluate.model_dump()
-    about = {"seed": params.seed, "panel": panel, **draws}
+    draws = params.evaluate.model_dump(exclude={"seed"})
+    about = {"evaluation_seed": params.evaluate.seed, "panel": len(members), **draws}
     with track("evaluate_references", params=about, device=workers.device.type) as run:
         run.log_dataset(dataset)
         found = evaluate_references(
@@ -30,7 +30,7 @@ def main(panel: PanelOption) -> None:
                 panel=classifiers,
                 dataset=dataset,
                 draws=Draws(**draws),
-                seed=params.seed,
+                seed=params.evaluate.seed,
                 workers=workers,
                 say=say,
             )

@@ -2,13 +2,15 @@
 
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import write_csv, write_json
-from vaebench.pipeline.params import LatentDimOption, load_params
+from vaebench.pipeline.key import ModelKey
+from vaebench.pipeline.params import LatentDimOption, SeedOption, load_params
 from vaebench.pipeline.stage import require, run_stage
 
 
-def main(latent_dim: LatentDimOption) -> None:
+def main(latent_dim: LatentDimOption, seed: SeedOption) -> None:
     """Train one VAE as the report did; write the losses of every epoch and those after the last."""
     params = load_params()
+    key = ModelKey(latent_dim, seed)
     dataset_file = require(paths.DATASET)
 
     from torch import Generator
@@ -24,25 +26,21 @@ def main(latent_dim: LatentDimOption) -> None:
     recipe = params.vae.report.model_dump()
     dataset = load_dataset(dataset_file)
     workers = Workers(select_device(), precision=params.precision)
-    about = {"recipe": "report", **recipe, "seed": params.seed, "training_precision": workers.precision}
-    with track(
-        f"reproduce_report@{latent_dim}",
-        params={"latent_dim": latent_dim, **about},
-        device=workers.device.type,
-    ) as run:
+    about = key.params() | {"recipe": "report", **recipe, "training_precision": workers.precision}
+    with track(f"reproduce_report@{key.item}", params=about, device=workers.device.type) as run:
         run.log_dataset(dataset)
-        vae = build_vae(latent_dim, params.seed).to(workers.device)
-        training = train_vae(vae, dataset.train.images, **recipe, seed=params.seed, workers=workers)
-        epochs = follow(training, run, f"dimension {latent_dim}", "vae.report.learning_rate")
-        losses = mean_losses(vae, dataset.train.images, Generator().manual_seed(params.seed), workers)
+        vae = build_vae(latent_dim, seed).to(workers.device)
+        training = train_vae(vae, dataset.train.images, **recipe, seed=seed, workers=workers)
+        epochs = follow(training, run, key.title, "vae.report.learning_rate")
+        losses = mean_losses(vae, dataset.train.images, Generator().manual_seed(seed), workers)
         scores = {**losses.named(), "training_seconds": sum(epoch.seconds for epoch in epochs)}
 
         curve = [{"epoch": epoch.number, **epoch.losses()} for epoch in epochs]
-        write_csv(paths.reproduction_curve(latent_dim), curve)
+        write_csv(paths.reproduction_curve(key), curve)
         about["train_images"] = len(dataset.train)
-        write_json(paths.reproduction(latent_dim), {"latent_dim": latent_dim, **about, **scores})
+        write_json(paths.reproduction(key), {**about, **scores})
         run.log_metrics(scores)
-        run.log_artifact(paths.reproduction_curve(latent_dim))
+        run.log_artifact(paths.reproduction_curve(key))
 
 
 if __name__ == "__main__":

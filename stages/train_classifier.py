@@ -2,12 +2,12 @@
 
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import whole_file, write_json
-from vaebench.pipeline.params import MemberOption, load_params
+from vaebench.pipeline.params import SeedOption, load_params
 from vaebench.pipeline.stage import require, run_stage, say
 
 
-def main(member: MemberOption) -> None:
-    """Train a classifier from a seed of its own; write its weights and how well it reads the test digits."""
+def main(seed: SeedOption) -> None:
+    """Train a classifier; write its weights and how well it reads the test digits."""
     params = load_params()
     dataset_file = require(paths.DATASET)
 
@@ -24,14 +24,13 @@ def main(member: MemberOption) -> None:
     dataset = load_dataset(dataset_file)
     test = dataset.test
     workers = Workers(select_device(), precision=params.precision)
-    recipe = params.classifier.model_dump()
-    seed = params.seed + member
+    recipe = params.classifier.model_dump(exclude={"seeds"})
     about = {"seed": seed, **recipe, "training_precision": workers.precision}
-    with track(f"train_classifier@{member}", params=about, device=workers.device.type) as run:
+    with track(f"train_classifier@{seed}", params=about, device=workers.device.type) as run:
         run.log_dataset(dataset)
         classifier = build_classifier(seed).to(workers.device)
         training = train_classifier(classifier, dataset.train, **recipe, seed=seed, workers=workers)
-        follow(training, run, f"classifier {member}", "classifier.learning_rate")
+        follow(training, run, f"classifier {seed}", "classifier.learning_rate")
         readings = read([classifier], test.images, workers)
         confusion = confusion_matrix(test.labels, readings.digits)
         scores = {
@@ -41,14 +40,14 @@ def main(member: MemberOption) -> None:
         for name, value in scores.items():
             say(f"{name}: {value:.4f}")
 
-        with whole_file(paths.classifier_weights(member)) as temporary:
+        with whole_file(paths.classifier_weights(seed)) as temporary:
             save_classifier(temporary, classifier)
         counts = {"train_images": len(dataset.train), "test_images": len(test)}
         found = {**about, **counts, **scores, "confusion": confusion.tolist()}
-        write_json(paths.classifier_metrics(member), found)
+        write_json(paths.classifier_metrics(seed), found)
         run.log_metrics(scores)
-        run.log_model(paths.classifier_weights(member), f"classifier-{member}", about)
-        run.log_artifact(paths.classifier_metrics(member))
+        run.log_model(paths.classifier_weights(seed), f"classifier-s{seed}", about)
+        run.log_artifact(paths.classifier_metrics(seed))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
-"""Stage 3: train the VAE with one number of latent dimensions."""
+"""Stage 3: train the VAE with one number of latent dimensions, from one seed."""
 
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import whole_file, write_csv, write_json
-from vaebench.pipeline.params import LatentDimOption, load_params
+from vaebench.pipeline.key import ModelKey
+from vaebench.pipeline.params import LatentDimOption, SeedOption, load_params
 from vaebench.pipeline.stage import require, run_stage
 
 
-def main(latent_dim: LatentDimOption) -> None:
+def main(latent_dim: LatentDimOption, seed: SeedOption) -> None:
     """Train one VAE; write its weights, the losses of every epoch and the training's key statistics."""
     params = load_params()
+    key = ModelKey(latent_dim, seed)
     dataset_file = require(paths.DATASET)
 
     from vaebench.data.dataset import load_dataset
@@ -21,18 +23,14 @@ def main(latent_dim: LatentDimOption) -> None:
     recipe = params.vae.chosen.model_dump()
     dataset = load_dataset(dataset_file)
     workers = Workers(select_device(), precision=params.precision)
-    about = {"recipe": params.vae.recipe, **recipe, "training_precision": workers.precision}
-    with track(
-        f"train_vae@{latent_dim}",
-        params={"seed": params.seed, "latent_dim": latent_dim, **about},
-        device=workers.device.type,
-    ) as run:
+    about = key.params() | {"recipe": params.vae.recipe, **recipe, "training_precision": workers.precision}
+    with track(f"train_vae@{key.item}", params=about, device=workers.device.type) as run:
         run.log_dataset(dataset)
-        vae = build_vae(latent_dim, params.seed).to(workers.device)
+        vae = build_vae(latent_dim, seed).to(workers.device)
         training = train_vae(
-            vae, dataset.train.images, dataset.test.images, **recipe, seed=params.seed, workers=workers
+            vae, dataset.train.images, dataset.test.images, **recipe, seed=seed, workers=workers
         )
-        name, rate = f"dimension {latent_dim}", f"vae.{params.vae.recipe}.learning_rate"
+        name, rate = key.title, f"vae.{params.vae.recipe}.learning_rate"
         epochs = follow(training, run, name, rate)
         seconds = sum(epoch.seconds for epoch in epochs)
         statistics = {
@@ -41,16 +39,14 @@ def main(latent_dim: LatentDimOption) -> None:
             "parameters": sum(parameter.numel() for parameter in vae.parameters()),
         }
 
-        with whole_file(paths.vae_weights(latent_dim)) as temporary:
+        with whole_file(paths.vae_weights(key)) as temporary:
             save_vae(temporary, vae)
-        write_csv(paths.curve(latent_dim), [{"epoch": each.number, **each.losses()} for each in epochs])
+        write_csv(paths.curve(key), [{"epoch": each.number, **each.losses()} for each in epochs])
         machine = {"device": workers.device.type, "threads": workers.threads}
-        write_json(paths.training(latent_dim), {"latent_dim": latent_dim, **about, **machine, **statistics})
+        write_json(paths.training(key), {**about, **machine, **statistics})
         run.log_metrics(statistics)
-        run.log_model(
-            paths.vae_weights(latent_dim), f"vae-d{latent_dim}", {"latent_dim": latent_dim, **about}
-        )
-        run.log_artifact(paths.curve(latent_dim))
+        run.log_model(paths.vae_weights(key), f"vae-{key}", about)
+        run.log_artifact(paths.curve(key))
 
 
 if __name__ == "__main__":

@@ -13,14 +13,16 @@ import pytest
 
 from browsers import FLAGS
 from projects import (
-    DIMENSIONS,
     FOREIGN,
+    KEYS,
     MNIST_MIRROR,
     NO_SETTINGS,
     ROOT,
     STAGES,
+    TRAINED,
     clone,
     make_template,
+    recorded,
     run,
 )
 
@@ -189,13 +191,13 @@ def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = clone(template, tmp_path_factory.mktemp("reproduced") / "project")
     done = run(root, "python", "-m", "vaebench.pipeline.repro", "--jobs", "2", PYTHONPATH="src")
     assert done.returncode == 0
-    assert set(re.findall(rf"^stage \d+ of {len(STAGES)}: ([\w@]+)", done.stdout, re.MULTILINE)) == STAGES
+    assert set(re.findall(rf"^stage \d+ of {len(STAGES)}: ([\w@-]+)", done.stdout, re.MULTILINE)) == STAGES
     return root
 
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The committed results, a data set, and models and pictures that nobody has trained."""
+    """The recorded results, a data set, and models and pictures that nobody has trained."""
     from pages import pictures
     from vaebench.data.dataset import save_dataset
     from vaebench.data.download import make_digits
@@ -205,14 +207,20 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     root = tmp_path_factory.mktemp("made")
     shutil.copytree(Path(__file__).parents[1] / "metrics", root / "metrics")
-    for folder in ("data/pictures", "models/vae", "models/classifier"):
-        (root / folder).mkdir(parents=True)
+    files = ["data/evaluation/references.json"]
+    for key in KEYS:
+        files += [f"models/{kind}/{key}/{name}" for kind in ("vae", "reproduction") for name in TRAINED]
+        files.append(f"data/evaluation/{key}/scores.json")
+    files += [f"models/classifier/s{seed}/metrics.json" for seed in range(3)]
+    for file in files:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(recorded(file), root / file)
     save_dataset(root / "data/dataset.safetensors", "digits", make_digits())
-    for member in range(3):
-        save_classifier(root / f"models/classifier/{member}.safetensors", build_classifier(member))
-    for latent_dim in DIMENSIONS:
-        save_vae(root / f"models/vae/d{latent_dim}.safetensors", build_vae(latent_dim, seed=0))
-        save_pictures(root / f"data/pictures/d{latent_dim}.npz", pictures(latent_dim))
+    for seed in range(3):
+        save_classifier(root / f"models/classifier/s{seed}/weights.safetensors", build_classifier(seed))
+    for key in KEYS:
+        save_vae(root / f"models/vae/{key}/weights.safetensors", build_vae(*key))
+        save_pictures(root / f"data/evaluation/{key}/pictures.npz", pictures(key.latent_dim))
     return root
 
 

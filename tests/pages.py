@@ -1,4 +1,4 @@
-"""The report page of the committed results and of models that were not trained: it needs no pipeline."""
+"""The report page of the recorded results and of models that were not trained: it needs no pipeline."""
 
 import json
 from pathlib import Path
@@ -9,13 +9,14 @@ import pandas as pd
 import torch
 from torch import nn
 
-from projects import DIMENSIONS, ROOT
+from projects import KEYS, ROOT, recorded
 from vaebench.evaluation.pictures import Pictures
 from vaebench.models.classifier import build_classifier
 from vaebench.models.vae import build_vae
 from vaebench.page.build import Results
 from vaebench.page.explorer import Explored
 from vaebench.page.origin import Origin
+from vaebench.pipeline.key import ModelKey
 
 T = TypeVar("T", bound=nn.Module)
 
@@ -56,7 +57,7 @@ def origin(stage: str, run_id: str = "", commit: str = "c" * 40) -> Origin:
 
 def origins() -> list[Origin]:
     kinds = ("train_vae", "evaluate", "reproduce_report")
-    stages = [f"{kind}@{each}" for kind in kinds for each in DIMENSIONS]
+    stages = [f"{kind}@{key.item}" for kind in kinds for key in KEYS]
     return [origin(stage) for stage in ("report", "aggregate", "evaluate_references", *stages)]
 
 
@@ -68,6 +69,11 @@ def sharpened(network: T, times: float = 1.6) -> T:
     return network.eval()
 
 
+def explored(key: ModelKey) -> Explored:
+    each = key.latent_dim
+    return Explored(sharpened(build_vae(*key)), pictures(each), [1.0] * each, [True] * each)
+
+
 def committed_table() -> pd.DataFrame:
     return pd.read_csv(ROOT / "metrics/benchmark.csv")
 
@@ -77,14 +83,9 @@ def committed_results(findings: str) -> Results:
     return Results(
         table=committed_table(),
         findings=findings,
-        trainings={
-            each: json.loads((ROOT / f"metrics/training/d{each}.json").read_text()) for each in DIMENSIONS
-        },
-        curves={each: pd.read_csv(ROOT / f"metrics/training/d{each}.csv") for each in DIMENSIONS},
-        models={
-            each: Explored(sharpened(build_vae(each, 0)), pictures(each), [1.0] * each, [True] * each)
-            for each in DIMENSIONS
-        },
+        trainings={key: json.loads(recorded(f"models/vae/{key}/training.json").read_text()) for key in KEYS},
+        curves={key.latent_dim: [pd.read_csv(recorded(f"models/vae/{key}/curve.csv"))] for key in KEYS},
+        models={key: explored(key) for key in KEYS},
         panel=[sharpened(build_classifier(seed), 2.5) for seed in range(3)],
         panel_accuracy=0.9967,
         plots=ROOT / "plots/benchmark",

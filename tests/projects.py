@@ -1,24 +1,32 @@
 """Copies of the project that tests run in: real dvc and stage processes, on tiny data."""
 
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from vaebench.pipeline.key import ModelKey
+
 ROOT = Path(__file__).resolve().parents[1]
-DIMENSIONS = (2, 3, 4, 5, 10, 30)
-TRAININGS = {f"train_vae@{latent_dim}" for latent_dim in DIMENSIONS}
-REPRODUCTIONS = {f"reproduce_report@{latent_dim}" for latent_dim in DIMENSIONS}
-EVALUATIONS = {f"evaluate@{latent_dim}" for latent_dim in DIMENSIONS}
-CLASSIFIERS = {f"train_classifier@{member}" for member in range(3)}
-STAGES = {"download", "evaluate_references", "render", "aggregate"}
+DIMENSIONS = (2, 3, 4, 5, 10, 30)  # of the recorded benchmark
+KEYS = [ModelKey(latent_dim, 0) for latent_dim in DIMENSIONS]
+SWEPT = (2, 5, 30)  # by the copies: what three models show, six do not show better
+TRAININGS = {f"train_vae@{each}-0" for each in SWEPT}
+REPRODUCTIONS = {f"reproduce_report@{each}-0" for each in SWEPT}
+EVALUATIONS = {f"evaluate@{each}-0" for each in SWEPT}
+CLASSIFIERS = {f"train_classifier@{seed}" for seed in range(3)}
+LAST = {"aggregate@all", "render@all"}
+STAGES = {"download", "evaluate_references"} | LAST
 STAGES |= CLASSIFIERS | TRAININGS | REPRODUCTIONS | EVALUATIONS
+TRAINED = ("curve.csv", "training.json")  # beside the weights
 TINY: dict[str, dict[str, object]] = {
     "data": {"dataset": "digits"},
     "classifier": {"epochs": 2, "batch_size": 32},  # enough for a fit panel
@@ -87,6 +95,21 @@ def clone(source: Path, target: Path) -> Path:
     return target
 
 
+def recorded(path: str) -> Path:
+    """Return where the remote has a recorded result, such as models/vae/d5-s0/curve.csv."""
+    lock = yaml.safe_load((ROOT / "dvc.lock").read_text())
+    known = {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
+    if path in known:
+        return _stored(known[path])
+    folder, _, name = path.rpartition("/")
+    listed = json.loads(_stored(known[folder]).read_text())
+    return _stored(next(each["md5"] for each in listed if each["relpath"] == name))
+
+
+def _stored(md5: str) -> Path:
+    return ROOT / ".dvc-remote/files/md5" / md5[:2] / md5[2:]
+
+
 def ran(output: str) -> list[str]:
     """The stages that dvc says it runs."""
     return re.findall(r"^Running stage '(.+)':$", output, re.MULTILINE)
@@ -103,6 +126,20 @@ def set_parameters(root: Path, changes: dict[str, dict[str, object]]) -> None:
     path.write_text(yaml.safe_dump(params, sort_keys=False))
 
 
+def set_sweep(root: Path, dimensions: Sequence[int]) -> None:
+    """Change the one place that says which models there are."""
+    path = root / "dvc.yaml"
+    swept = f"&latent_dims {json.dumps([*dimensions, '${latent_dim}'])}"
+    text, count = re.subn(r"&latent_dims \[[^]]*\]", swept, path.read_text())
+    assert count == 1
+    path.write_text(text)
+
+
+def executed(stages: Iterable[str]) -> set[str]:
+    """Return stages of DVC by the names that they have in MLflow."""
+    return {stage.removesuffix("@all") for stage in stages}
+
+
 def make_template(root: Path) -> Path:
     """Copy this working tree as a repository of its own, without results and set to tiny data."""
     for name in git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0"):
@@ -110,6 +147,7 @@ def make_template(root: Path) -> Path:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, root / name)
     set_parameters(root, TINY)
+    set_sweep(root, SWEPT)
     git(root, "init", "--quiet")
     commit(root)
     return root

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from browsers import PHONE, Visit, open_report, visiting
-from projects import DIMENSIONS, ENVIRONMENT, ROOT, STAGES, TRAININGS, commit, git, run, succeed
+from projects import DIMENSIONS, ENVIRONMENT, KEYS, ROOT, commit, git, run, succeed
 from servers import QUIET, free_port, wait_for
 from vaebench.tracking import recorded
 from vaebench.tracking.track import track
@@ -39,12 +39,12 @@ def test_report_is_made_and_its_numbers_lead_to_their_runs(browser: "Browser", p
     with visiting(browser) as visit:
         page = open_report(visit, project / "report.html")
         assert "and the run that computed it" in page.locator("header").inner_text()
-        row = page.locator("#made-evaluate-5")
-        assert "metrics/evaluation/d5.json" in row.inner_text()
+        row = page.locator("#made-evaluate-5-0")
+        assert "metrics/trainings.csv" in row.inner_text()
         link = row.locator("a").last.get_attribute("href") or ""
         assert visit.outside() == visit.errors == []
     client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
-    assert client.get_run(link.rpartition("/")[2]).data.tags["dvc.stage"] == "evaluate@5"
+    assert client.get_run(link.rpartition("/")[2]).data.tags["dvc.stage"] == "evaluate@5-0"
 
 
 def test_missing_results_are_named(template: Path) -> None:
@@ -173,12 +173,12 @@ def test_first_epoch_does_not_decide_the_scale(browser: "Browser", compared: Pat
 
 
 @pytest.fixture(scope="module")
-def records(schema: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def records(schema: Path, made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with the committed benchmark and one more training in its store."""
     root = tmp_path_factory.mktemp("records")
     (root / ".dvc").mkdir()
-    for name in ("metrics", "plots"):
-        shutil.copytree(ROOT / name, root / name)
+    shutil.copytree(made, root, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "plots", root / "plots")
     for name in ("params.yaml", "dvc.lock", ".gitignore"):
         shutil.copy(ROOT / name, root)
     shutil.copy(schema, root / "mlflow.db")
@@ -188,7 +188,7 @@ def records(schema: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(root)
         recorded.main()
         patch.setenv("DVC_EXP_NAME", "wide")
-        with track("train_vae@5", params={"latent_dim": 5}) as run:
+        with track("train_vae@5-0", params={"latent_dim": 5}) as run:
             for epoch in (1, 2):
                 run.log_metrics({"combined_loss": 40.0 / epoch, "test_combined_loss": 1.0}, step=epoch)
     return root
@@ -278,9 +278,11 @@ def test_executions_unfold_to_their_stages(runs: Visit, links: list[str]) -> Non
     for metric in ("combined_loss", "fid", "inception_score", "legible_share", "test_combined_loss"):
         assert f"metrics.`{metric}`" in columns
     page.locator("[role=gridcell]").filter(has=parent).locator("button").first.click()
-    page.get_by_role("link", name="benchmark · train_vae@30", exact=True).first.wait_for()
+    page.get_by_role("link", name="train_vae@30-0 · benchmark", exact=True).first.wait_for()
     shown = set(page.get_by_role("link").all_text_contents())
-    assert shown >= {f"benchmark · {stage}" for stage in STAGES - {"download"}}
+    kinds = ("train_vae", "reproduce_report", "evaluate")
+    stages = [f"{kind}@{key.item}" for kind in kinds for key in KEYS] + ["aggregate", "render"]
+    assert shown >= {f"{stage} · benchmark" for stage in stages}
 
 
 def assert_curves(page: "Page") -> None:
@@ -289,8 +291,8 @@ def assert_curves(page: "Page") -> None:
         .filter(trace => trace.metricKey === 'combined_loss').map(trace => trace.name)"""
     page.wait_for_function(f"({traces})().length > {len(DIMENSIONS)}")
     assert set(page.evaluate(traces)) == {
-        *(f"benchmark · {stage}" for stage in TRAININGS),
-        "wide · train_vae@5",
+        *(f"train_vae@{key.item} · benchmark" for key in KEYS),
+        "train_vae@5-0 · wide",
     }
 
 
@@ -313,7 +315,7 @@ def test_pictures_and_tables_open_as_artifacts(runs: Visit, links: list[str], re
     client = MlflowClient(f"sqlite:///{records / 'mlflow.db'}")
     page = runs.page
     for stage, file in (
-        ("train_vae@5", "samples-d5.png"),
+        ("train_vae@5-0", "samples-d5.png"),
         ("render", "benchmark/samples-d5.png"),
         ("aggregate", "benchmark.md"),
     ):

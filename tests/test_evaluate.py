@@ -149,7 +149,15 @@ def prior(vae: VAE) -> Tensor:
 def test_names_are_those_of_the_table(
     evaluation: Evaluation, panel: Panel, dataset: Dataset, workers: Workers
 ) -> None:
-    others = {"model", "latent_dim", "training_seconds", "images_per_second", "epochs", "parameters"}
+    others = {
+        "model",
+        "latent_dim",
+        "trainings",
+        "training_seconds",
+        "images_per_second",
+        "epochs",
+        "parameters",
+    }
     others |= {"recipe", "training_precision", "threads", *DRAWN}
     scores = {column for column in COLUMNS if not column.startswith(("report_", "reproduced_"))} - others
     assert evaluation.vae.keys() == scores

@@ -1,7 +1,7 @@
 import dataclasses
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -77,6 +77,11 @@ def make_curve(epochs: int = 10, level: float = 20.0, scale: float = 1.0) -> pd.
     )
 
 
+def once(curves: Mapping[int, pd.DataFrame]) -> dict[int, list[pd.DataFrame]]:
+    """Curves of models that were trained once."""
+    return {dimension: [curve] for dimension, curve in curves.items()}
+
+
 def make_confusion() -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
     matrix = np.diag(np.full(10, 90))
     matrix[7, 9] = 13
@@ -88,8 +93,8 @@ def all_figures() -> dict[str, Figure]:
     curves = {d: make_curve(level=30 - d / 20) for d in (2, 3, 4, 5, 10, 30, 512)}
     drawn = {
         "loss_curves": figures.loss_curves(make_curve(), 512),
-        "benchmark_curves": figures.benchmark_curves(curves),
-        "recipe_curves": figures.recipe_curves(curves, "fast", curves, {2: 37.0, 5: 512.0}),
+        "benchmark_curves": figures.benchmark_curves(once(curves)),
+        "recipe_curves": figures.recipe_curves(once(curves), "fast", once(curves), {2: 37.0, 5: 512.0}),
         "confusion": figures.confusion(make_confusion(), "Title"),
     }
     for draw in DRAWINGS:
@@ -179,7 +184,7 @@ def test_one_epoch_is_visible_as_a_point() -> None:
 
 def test_benchmark_draws_each_dimension_in_each_panel_in_one_colour() -> None:
     curves = {30: make_curve(level=10), 2: make_curve(level=30), 5: make_curve(level=20)}
-    panels = figures.benchmark_curves(curves).axes
+    panels = figures.benchmark_curves(once(curves)).axes
     assert len(panels) == 3
     for axes, loss in zip(panels, ("combined_loss", "reconstruction_loss", "kl_loss"), strict=True):
         drawn = {colour: int(name) for name, colour in tied_colours(axes).items()}
@@ -191,10 +196,10 @@ def test_benchmark_draws_each_dimension_in_each_panel_in_one_colour() -> None:
 def test_a_dimension_has_one_colour_in_figures_and_page() -> None:
     dimensions = (2, 3, 4, 5, 10, 30, 64, 128)
     curves = {dimension: make_curve() for dimension in dimensions}
-    encoding = page_loss_curves(curves, "combined_loss")["encoding"]["color"]["scale"]
+    encoding = page_loss_curves(once(curves), "combined_loss")["encoding"]["color"]["scale"]
     colours = dict(zip(map(str, encoding["domain"]), encoding["range"], strict=True))
     assert len(set(colours.values())) == len(dimensions)
-    for axes in figures.benchmark_curves({d: curves[d] for d in reversed(dimensions)}).axes:
+    for axes in figures.benchmark_curves({d: [curves[d]] for d in reversed(dimensions)}).axes:
         assert tied_colours(axes) == colours
 
 
@@ -205,7 +210,7 @@ def test_ink_is_alike_in_figures_and_page() -> None:
 
 
 def test_labels_of_equal_curves_do_not_overlap() -> None:
-    figure = figures.benchmark_curves({d: make_curve() for d in (2, 3, 4, 5, 10, 30, 64, 128)})
+    figure = figures.benchmark_curves({d: [make_curve()] for d in (2, 3, 4, 5, 10, 30, 64, 128)})
     figure.draw_without_rendering()
     for axes in figure.axes:
         labels = [text for text in axes.texts if text.get_text().isdigit()]
@@ -214,14 +219,28 @@ def test_labels_of_equal_curves_do_not_overlap() -> None:
         assert all(below.y1 <= above.y0 for below, above in pairwise(extents))
 
 
+def test_several_trainings_have_thin_lines_beside_their_mean() -> None:
+    trainings = [make_curve(level=20), make_curve(level=30)]
+    mean = (trainings[0] + trainings[1]) / 2
+    for figure in (
+        figures.benchmark_curves({5: trainings}),
+        figures.recipe_curves({5: trainings}, "fast", {5: [make_curve(level=40)]}, {}),
+    ):
+        axes = figure.axes[0]
+        thick, *thin = axes.lines[:3]
+        assert heights(thick) == list(mean["combined_loss"][1:])
+        assert [heights(line) for line in thin] == [list(each["combined_loss"][1:]) for each in trainings]
+        assert all(line.get_linewidth() < thick.get_linewidth() for line in thin)
+
+
 def test_a_benchmark_may_hold_one_model_of_one_epoch() -> None:
-    assert len(figures.benchmark_curves({5: make_curve(1)}).axes) == 3
+    assert len(figures.benchmark_curves({5: [make_curve(1)]}).axes) == 3
 
 
 def test_recipes_are_drawn_together_a_panel_a_dimension() -> None:
     curves = {d: make_curve(5, level=20 - d) for d in (7, 5, 2, 10)}
     reproduced = {d: make_curve(10, level=25 - d) for d in (10, 2, 5)}
-    figure = figures.recipe_curves(curves, "fast", reproduced, {5: 31.5, 7: 30.0})
+    figure = figures.recipe_curves(once(curves), "fast", once(reproduced), {5: 31.5, 7: 30.0})
     assert [axes.texts[0].get_text() for axes in figure.axes] == [
         f"latent dimension {d}"
         for d in (2, 5, 10)  # the report's
@@ -239,7 +258,7 @@ def test_recipes_are_drawn_together_a_panel_a_dimension() -> None:
 
 
 def test_recipes_of_one_epoch_are_visible_as_points() -> None:
-    for axes in figures.recipe_curves({5: make_curve(1)}, "fast", {5: make_curve(1, level=25)}, {}).axes:
+    for axes in figures.recipe_curves({5: [make_curve(1)]}, "fast", {5: [make_curve(1, level=25)]}, {}).axes:
         assert [(heights(line), line.get_marker()) for line in axes.lines] == [
             (list(curve["combined_loss"]), "o") for curve in (make_curve(1), make_curve(1, level=25))
         ]

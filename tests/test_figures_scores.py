@@ -114,28 +114,37 @@ def make_spectrum(dimension: int) -> tuple[NDArray[np.float64], NDArray[np.bool_
 def spectra_figure(*dimensions: int) -> Figure:
     made = {dimension: make_spectrum(dimension) for dimension in dimensions}
     return figures.kl_spectra(
-        {dimension: kl for dimension, (kl, _) in made.items()},
-        {dimension: active for dimension, (_, active) in made.items()},
+        {dimension: [kl] for dimension, (kl, _) in made.items()},
+        {dimension: [active] for dimension, (_, active) in made.items()},
     )
+
+
+def criteria(table: pd.DataFrame) -> Figure:
+    """Models of one training each."""
+    return figures.criteria(table, table[table["model"] == "VAE"], CEILING, CAP)
+
+
+def rate_distortion(table: pd.DataFrame) -> Figure:
+    return figures.rate_distortion(table, table[table["model"] == "VAE"])
 
 
 @cache
 def standard() -> Figure:
     """The criteria of `make_table()`, its rows in no order."""
-    return figures.criteria(make_table().sample(frac=1, random_state=0), CEILING, CAP)
+    return criteria(make_table().sample(frac=1, random_state=0))
 
 
 @cache
 def all_figures() -> dict[str, Figure]:
     drawn = {
         "criteria": standard(),
-        "criteria of many": figures.criteria(make_table(MANY), CEILING, CAP),
-        "criteria of one": figures.criteria(make_table((1,)), CEILING, CAP),
+        "criteria of many": criteria(make_table(MANY)),
+        "criteria of one": criteria(make_table((1,))),
         "spectra": spectra_figure(*DIMENSIONS),
         "extreme spectra": spectra_figure(1, 512),
-        "rate": figures.rate_distortion(make_table()),
-        "rate of many": figures.rate_distortion(make_table(MANY)),
-        "rate of one": figures.rate_distortion(make_table((1,))),
+        "rate": rate_distortion(make_table()),
+        "rate of many": rate_distortion(make_table(MANY)),
+        "rate of one": rate_distortion(make_table((1,))),
         "overlap": figures.overlap(make_overlap(), "Title"),
         "certain": figures.overlap(np.eye(10), "Title"),
         "overlaps": figures.overlaps({dimension: make_overlap(dimension) for dimension in DIMENSIONS}),
@@ -247,7 +256,7 @@ def test_a_panel_draws_the_numbers_of_the_table_by_dimension() -> None:
 
 def test_a_table_read_from_a_file_is_drawn_alike() -> None:
     read = pd.read_csv(io.StringIO(make_table().to_csv(index=False)))
-    drawn, again = standard(), figures.criteria(read, CEILING, CAP)
+    drawn, again = standard(), criteria(read)
     for name, _ in SCORES.values():
         assert line(panel(drawn, name), "VAE") == pytest.approx(line(panel(again, name), "VAE"))
         assert texts(panel(drawn, name)) == texts(panel(again, name))
@@ -315,7 +324,7 @@ def test_pca_off_the_scale_is_written_with_its_bound() -> None:
     pca = table["model"] == "PCA"
     table.loc[pca, "fid"] = [9000.0, 8000, 7000, 6000, 5000, 4000]
     table.loc[pca, "precision"] = [0.001, 0.002, 0.003, 0.8, 0.8, 0.8]
-    figure = figures.criteria(table, CEILING, CAP)
+    figure = criteria(table)
     assert "PCA\n≥ 4,000" in texts(panel(figure, "FID"))
     assert "PCA\n≤ 0.003" in texts(panel(figure, "precision"))
 
@@ -324,7 +333,7 @@ def test_names_of_lines_that_lie_close_do_not_touch() -> None:
     table = make_table()
     table.loc[table["model"] == "test images", "conditional_entropy"] = 0.2
     table.loc[table["model"] == "pixel noise", "conditional_entropy"] = 0.201
-    figure = figures.criteria(table, CEILING, CAP)
+    figure = criteria(table)
     figure.draw_without_rendering()
     assert {"test\n0.2", "noise\n0.201"} < set(texts(panel(figure, "conditional entropy H(y|x)")))
     assert overlapping(figure) == []
@@ -336,7 +345,7 @@ def test_the_vaes_take_up_a_fifth_of_the_axis_whatever_stands_beside_them() -> N
     for column in SCORES:
         others = table["model"] != "VAE"
         table.loc[others, column] = random.normal(size=int(others.sum())) * 10.0 ** random.uniform(-3, 5)
-    figure = figures.criteria(table, CEILING, CAP)
+    figure = criteria(table)
     for column, (name, _) in SCORES.items():
         ends = [column] if column in WITHOUT_INTERVAL else [column, f"{column}_low", f"{column}_high"]
         vae = [value for end in ends for value in values(table, "VAE", end)]
@@ -351,7 +360,7 @@ def test_missing_numbers_leave_a_gap() -> None:
     table["kid"] = np.nan
     table.loc[table["model"] == "VAE", "recall"] = np.nan
     table.loc[table["model"] == "test images", "recall"] = np.nan
-    figure = figures.criteria(table, CEILING, CAP)
+    figure = criteria(table)
     figure.draw_without_rendering()
     fid = panel(figure, "FID")
     assert line(fid, "VAE")[:, 0].tolist() == [0, 1, 3, 4, 5]
@@ -365,7 +374,7 @@ def test_missing_numbers_leave_a_gap() -> None:
 
 def test_a_table_of_vaes_alone_is_drawn() -> None:
     table = make_table((7,))
-    figure = figures.criteria(table[table["model"] == "VAE"], CEILING, CAP)
+    figure = criteria(table[table["model"] == "VAE"])
     figure.draw_without_rendering()
     assert line(panel(figure, "FID"), "VAE").tolist() == [[0, table["fid"][0]]]
     assert levels(panel(figure, "FID")) == set()
@@ -375,7 +384,7 @@ def test_equal_scores_are_drawn() -> None:
     table = make_table()
     for column in SCORES:
         table[column] = 0.0
-    figure = figures.criteria(table, CEILING, CAP)
+    figure = criteria(table)
     figure.draw_without_rendering()
     for axes in figure.axes:
         low, high = axes.get_ylim()
@@ -427,7 +436,7 @@ def test_spectra_share_their_scale_and_stand_by_rising_dimension() -> None:
 
 
 def test_a_collapsed_model_has_a_spectrum_of_inactive_units() -> None:
-    figure = figures.kl_spectra({3: np.zeros(3)}, {3: np.zeros(3, dtype=bool)})
+    figure = figures.kl_spectra({3: [np.zeros(3)]}, {3: [np.zeros(3, dtype=bool)]})
     figure.draw_without_rendering()
     assert "0 of 3 active · 0.00 nats in all" in texts(figure.axes[0])
     assert [mark.get_height() > 0 for mark in spectrum_marks(figure.axes[0])] == [True] * 3
@@ -436,7 +445,7 @@ def test_a_collapsed_model_has_a_spectrum_of_inactive_units() -> None:
 def test_criteria_warn_of_an_unfit_panel_and_mark_no_best_by_it() -> None:
     table = make_table()
     table.loc[table["model"] == "test images", "reconstruction_accuracy"] = 0.617
-    figure = figures.criteria(judged(table), CEILING, CAP)
+    figure = criteria(judged(table))
     figure.draw_without_rendering()
     assert panel_warning(table) in [text.get_text() for text in figure.texts]
     assert overlapping(figure) == []
@@ -479,7 +488,7 @@ def numbers(axes: Axes) -> list[str]:
 
 def test_rate_distortion_draws_the_pairs_of_the_table() -> None:
     table = make_table()
-    (axes,) = figures.rate_distortion(table.sample(frac=1, random_state=0)).axes
+    (axes,) = rate_distortion(table.sample(frac=1, random_state=0)).axes
     for prefix, name in SERIES.items():
         assert line(axes, name).tolist() == pairs(table, prefix)
     joined = {each.get_label(): each.get_linestyle() for each in axes.lines}
@@ -489,7 +498,7 @@ def test_rate_distortion_draws_the_pairs_of_the_table() -> None:
 
 def test_rate_distortion_names_each_point_by_its_dimension_beside_it() -> None:
     table = make_table()
-    (axes,) = figures.rate_distortion(table).axes
+    (axes,) = rate_distortion(table).axes
     assert sorted(numbers(axes)) == sorted(3 * [str(dimension) for dimension in DIMENSIONS])
     colours = {each.get_label(): each.get_color() for each in axes.lines}
     for prefix, name in SERIES.items():
@@ -509,12 +518,12 @@ def test_points_in_one_place_share_their_label() -> None:
         table.loc[vae, [f"{prefix}kl_loss", f"{prefix}reconstruction_loss"]] = np.nan
     table.loc[vae, "kl_loss"] = [3.0, 5, 7, 9, 11, *[12.5] * 5]
     table.loc[vae, "reconstruction_loss"] = [35.0, 29, 24, 19, 15, *[14.0] * 5]
-    (axes,) = figures.rate_distortion(table).axes
+    (axes,) = rate_distortion(table).axes
     assert numbers(axes) == ["1", "2", "4", "8", "16", "32, 64, 128, 256, 512"]
 
 
 def test_along_a_line_of_equal_loss_the_sum_is_what_it_says() -> None:
-    (axes,) = figures.rate_distortion(make_table()).axes
+    (axes,) = rate_distortion(make_table()).axes
     right = axes.get_xlim()[1]
     named = {}
     for text in axes.texts:
@@ -533,7 +542,7 @@ def test_missing_reports_are_left_out() -> None:
     table = make_table()
     table.loc[1, "report_kl_loss"] = np.nan
     table["reproduced_reconstruction_loss"] = np.nan
-    figure = figures.rate_distortion(table)
+    figure = rate_distortion(table)
     figure.draw_without_rendering()
     (axes,) = figure.axes
     names = [str(each.get_label()) for each in axes.lines]
@@ -547,7 +556,7 @@ def test_missing_reports_are_left_out() -> None:
 
 def test_a_table_without_models_has_an_empty_view() -> None:
     table = make_table()
-    figures.rate_distortion(table[table["model"] == "PCA"]).draw_without_rendering()
+    rate_distortion(table[table["model"] == "PCA"]).draw_without_rendering()
 
 
 def matrix_axes(figure: Figure) -> list[Axes]:
@@ -630,3 +639,33 @@ def test_labels_find_places_clear_of_points_and_of_each_other() -> None:
 
 def test_labels_without_a_free_place_are_still_placed() -> None:
     assert len(beside([(0.0, 0.0)], [(5.0, 5.0)], [(-1e3, -1e3, 1e3, 1e3)])) == 1
+
+
+# Several trainings.
+
+
+def test_each_training_is_a_point() -> None:
+    table = make_table()
+    once = table[table["model"] == "VAE"]
+    again = once.assign(fid=once["fid"] + 1, kl_loss=once["kl_loss"] + 1)
+    trainings = pd.concat([once, again])
+    [fid] = [axes for axes in figures.criteria(table, trainings, CEILING, CAP).axes if "FID ↓" in texts(axes)]
+    [points] = [line for line in fid.lines if line.get_marker() == "_"]
+    places = [sorted(once["latent_dim"]).index(dimension) for dimension in trainings["latent_dim"]]
+    assert np.asarray(points.get_xdata()).tolist() == places
+    assert np.asarray(points.get_ydata()).tolist() == list(trainings["fid"])
+
+    several, alone = figures.rate_distortion(table, trainings), rate_distortion(table)
+    drawn = [
+        [np.asarray(line.get_xdata()).tolist() for line in figure.axes[0].lines]
+        for figure in (several, alone)
+    ]
+    assert [list(trainings["kl_loss"]) in lines for lines in drawn] == [True, False]
+
+
+def test_a_spectrum_has_points_of_the_other_trainings() -> None:
+    spectra = [np.array([0.2, 1.0]), np.array([3.0, 0.1]), np.array([0.5, 0.6])]
+    (axes,) = figures.kl_spectra({2: spectra}, {2: [np.array([True, True])] * 3}).axes
+    assert [bar.get_height() for bar in spectrum_bars(axes)] == [1.0, 0.2]
+    assert [np.asarray(line.get_ydata()).tolist() for line in axes.lines] == [[3.0, 0.1], [0.6, 0.5]]
+    assert axes.get_ylim()[1] > 3

@@ -1,6 +1,7 @@
 """`make repro`: DVC's own graph with several stages at a time; what runs a stage is stood in for."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,11 +14,11 @@ import pytest
 
 from projects import (
     CLASSIFIERS,
-    DIMENSIONS,
     ENVIRONMENT,
     EVALUATIONS,
     REPRODUCTIONS,
     STAGES,
+    SWEPT,
     TRAININGS,
     clone,
     run,
@@ -94,10 +95,10 @@ def test_stages_run_side_by_side_each_after_what_it_needs(root: Path, jobs: int)
 
     precede({"download"}, CLASSIFIERS | TRAININGS | REPRODUCTIONS)
     precede(CLASSIFIERS, {*EVALUATIONS, "evaluate_references"})
-    for latent_dim in DIMENSIONS:
-        precede({f"train_vae@{latent_dim}"}, {f"evaluate@{latent_dim}"})
-    precede({*REPRODUCTIONS, *EVALUATIONS, "evaluate_references"}, {"aggregate"})
-    precede({"aggregate"}, {"render"})
+    for each in SWEPT:
+        precede({f"train_vae@{each}-0"}, {f"evaluate@{each}-0"})
+    precede({*REPRODUCTIONS, *EVALUATIONS, "evaluate_references"}, {"aggregate@all"})
+    precede({"aggregate@all"}, {"render@all"})
 
 
 @pytest.mark.parametrize("jobs", ["0", "two", "-1"])
@@ -109,13 +110,25 @@ def test_jobs_must_be_a_number(root: Path, jobs: str) -> None:
     assert not (root / "log").exists()
 
 
+@pytest.mark.parametrize("seeds", ["[]", "[0, 0]", "0", "[a]", "[-1]"])
+def test_bad_seeds_are_one_line_before_anything_runs(root: Path, seeds: str) -> None:
+    params = root / "params.yaml"
+    params.write_text(re.sub(r"^seeds:\n(- \d+\n)+", f"seeds: {seeds}\n", params.read_text(), flags=re.M))
+    done = run(root, "make", "repro")
+    assert done.returncode == 2
+    allowed = "params.yaml: seeds must be a list of different integers from 0 to 2147483647, got "
+    [line] = [line for line in done.stdout.splitlines() if not line.startswith("make: ")]
+    assert line.startswith(f"error: {allowed}")
+    assert not (root / "log").exists()
+
+
 def test_stage_that_fails_stops_it(root: Path) -> None:
-    code, log = make(root, "repro", failing="train_vae@2")
+    code, log = make(root, "repro", failing="train_vae@2-0")
     assert code == 2
-    assert not {f"begin {stage}" for stage in ("evaluate@2", "aggregate", "render")} & set(log)
+    assert not {f"begin {stage}" for stage in ("evaluate@2-0", "aggregate@all", "render@all")} & set(log)
     began = {line.removeprefix("begin ") for line in log if line.startswith("begin")}
     ended = {line.removeprefix("end ") for line in log if line.startswith("end")}
-    assert began - ended == {"train_vae@2"}  # what ran beside it was let finish
+    assert began - ended == {"train_vae@2-0"}  # what ran beside it was let finish
 
 
 def test_make_that_is_told_to_end_leaves_nothing_running(root: Path) -> None:

@@ -16,6 +16,7 @@ from projects import DIMENSIONS, ROOT
 from vaebench.findings.criteria import CRITERIA
 from vaebench.models.vae import VAE
 from vaebench.page.build import Results, build
+from vaebench.pipeline.key import ModelKey
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -63,7 +64,7 @@ def visit(opened: Visit) -> Iterator[Visit]:
 
 
 def vae_of(results: Results, latent_dim: int) -> VAE:
-    return results.models[latent_dim].vae
+    return results.models[ModelKey(latent_dim, 0)].vae
 
 
 def picture(page: "Page", selector: str = "#picture") -> Tensor:
@@ -179,7 +180,7 @@ def test_plane_follows_mouse_and_keys_and_knows_test_digits(visit: Visit, result
     page = visit.page
     for latent_dim in (2, 3, 5):
         choose(page, latent_dim)
-        vae, known = vae_of(results, latent_dim), results.models[latent_dim].pictures
+        vae, known = vae_of(results, latent_dim), results.models[ModelKey(latent_dim, 0)].pictures
         move(page, "#plane", (0.5, 0.5), (0.7, 0.2))
         assert (point(page)[0, :2].abs() > 0.2).all()
         assert_shows(page, vae)
@@ -326,7 +327,7 @@ def test_walk_leads_straight_from_one_digit_to_the_other(visit: Visit, results: 
     settled(page)
     assert status(page) == "100 % of the way."
     vae = vae_of(results, 4)
-    images = torch.from_numpy(results.models[4].pictures.originals[[2, 8]]).unsqueeze(1) / 255
+    images = torch.from_numpy(results.models[ModelKey(4, 0)].pictures.originals[[2, 8]]).unsqueeze(1) / 255
     start, end = vae.encode(images).mean
     set_slider(page, "#walk-share", 0.25)
     torch.testing.assert_close(point(page)[0], start + 0.25 * (end - start), rtol=0, atol=1e-3)

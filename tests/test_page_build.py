@@ -17,6 +17,7 @@ from vaebench.findings.fitness import judged
 from vaebench.findings.table import cell, rows_of
 from vaebench.page.build import _provenance, build
 from vaebench.page.origin import Origin
+from vaebench.pipeline.key import ModelKey
 
 EVIL = """# Findings
 
@@ -181,5 +182,16 @@ def test_findings_are_text_a_level_lower_and_folded(page: str) -> None:
 
 def test_every_link_to_an_origin_leads_there(page: str) -> None:
     targets = set(re.findall(r'href="#(made-[\w-]+)"', page))
-    assert targets >= {f"made-evaluate-{each}" for each in DIMENSIONS}
+    assert targets >= {f"made-evaluate-{each}-0" for each in DIMENSIONS}
     assert targets <= set(re.findall(r'<tr id="(made-[\w-]+)">', page))
+
+
+def test_every_training_has_its_row(table: pd.DataFrame) -> None:
+    results = committed_results(EVIL)
+    again = {ModelKey(key.latent_dim, 7): {**each, "seed": 7} for key, each in results.trainings.items()}
+    made = [*results.origins, *(origin(f"train_vae@{key.item}") for key in again)]
+    built = build(replace(results, trainings={**results.trainings, **again}, origins=made))
+    for key, training in {**results.trainings, **again}.items():
+        beginning = f"{key.latent_dim} {key.seed} {training['parameters']:,} "
+        assert sum(row.startswith(beginning) for row in rows(built)) == 1
+    assert 'href="#made-train_vae-5-7"' in built

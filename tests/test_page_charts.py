@@ -49,7 +49,7 @@ def values(spec: Spec) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_loss_curves_have_two_lines_a_dimension(loss: str) -> None:
-    spec = loss_curves({each: curve(4) for each in DIMENSIONS}, loss)
+    spec = loss_curves({each: [curve(4)] for each in DIMENSIONS}, loss)
     assert compiled(spec)["marks"]
     lines = {(value["dimension"], value["images"]) for value in values(spec)}
     assert lines == {(each, images) for each in DIMENSIONS for images in ("training", "test")}
@@ -57,8 +57,16 @@ def test_loss_curves_have_two_lines_a_dimension(loss: str) -> None:
     assert [value["loss"] for value in values(spec)[:3]] == [29, 28, 27]
 
 
+def test_each_training_has_its_lines() -> None:
+    spec = loss_curves({2: [curve(3), curve(3)]}, "kl_loss")
+    assert compiled(spec)["marks"]
+    lines = {(value["training"], value["images"]) for value in values(spec)}
+    assert lines == {(number, images) for number in (1, 2) for images in ("training", "test")}
+    assert spec["encoding"]["detail"] == {"field": "training"}  # else one line would jump between them
+
+
 def test_curve_of_one_epoch_is_shown() -> None:
-    spec = loss_curves({2: curve(1)}, "kl_loss")
+    spec = loss_curves({2: [curve(1)]}, "kl_loss")
     assert [value["epoch"] for value in values(spec)] == [1, 1]
 
 

@@ -25,17 +25,18 @@ RECIPE: dict[str, tuple[Any, str]] = {
 RECIPE_KEYS = ", ".join(RECIPE)
 
 VALID: dict[str, Any] = {
-    "seed": 3,
     "latent_dim": 7,
+    "seeds": [3, 1],
     "precision": "mixed",
     "data": {"dataset": "digits"},
-    "classifier": {"epochs": 2, "batch_size": 64, "learning_rate": 0.003},
+    "classifier": {"seeds": [4], "epochs": 2, "batch_size": 64, "learning_rate": 0.003},
     "vae": {
         "recipe": "fast",
         "fast": {key: value for key, (value, _) in RECIPE.items()},
         "report": {key: value for key, (value, _) in RECIPE.items()} | {"optimizer": "adam", "epochs": 5},
     },
     "evaluate": {
+        "seed": 3,
         "samples": 100,
         "bootstrap": 50,
         "paths": 20,
@@ -56,6 +57,7 @@ SECTIONS = {key: value for key, value in keys_of(VALID) if isinstance(value, dic
 LEAVES = [key for key, _ in keys_of(VALID) if key not in SECTIONS]
 
 SEED = "an integer from 0 to 2147483647"
+SEEDS = "a list of different integers from 0 to 2147483647"
 LATENT_DIM = "an integer from 1 to 512"
 EPOCHS = "an integer from 1 to 10000"
 BATCH_SIZE = "an integer from 1 to 65536"
@@ -64,16 +66,18 @@ SAMPLES = "an integer from 64 to 100000"
 COUNT = "an integer from 1 to 10000"
 BOOTSTRAP = "an integer from 10 to 100000"
 ALLOWED = {
-    "seed": SEED,
     "latent_dim": LATENT_DIM,
+    "seeds": SEEDS,
     "precision": "mixed or float32",
     "data.dataset": "mnist or digits",
+    "classifier.seeds": SEEDS,
     "classifier.epochs": EPOCHS,
     "classifier.batch_size": BATCH_SIZE,
     "classifier.learning_rate": LEARNING_RATE,
     "vae.recipe": "fast or report",
     **{f"vae.fast.{key}": allowed for key, (_, allowed) in RECIPE.items()},
     **{f"vae.report.{key}": allowed for key, (_, allowed) in RECIPE.items()},
+    "evaluate.seed": SEED,
     "evaluate.samples": SAMPLES,
     "evaluate.bootstrap": BOOTSTRAP,
     "evaluate.paths": COUNT,
@@ -153,8 +157,11 @@ def test_every_value_arrives(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("seed", 0),
-        ("seed", 2**31 - 1),
+        ("seeds", [0]),
+        ("seeds", [2**31 - 1, 0]),
+        ("classifier.seeds", [0, 1, 2]),
+        ("evaluate.seed", 0),
+        ("evaluate.seed", 2**31 - 1),
         ("latent_dim", 1),
         ("latent_dim", 512),
         ("precision", "float32"),
@@ -229,9 +236,25 @@ def test_params_cannot_be_changed(tmp_path: Path) -> None:
         ("latent_dim", "[5]", "[5]"),
         ("latent_dim", "{a: 5}", "{'a': 5}"),
         ("latent_dim", ".inf", "inf"),
-        ("seed", "-1", "-1"),
-        ("seed", "2147483648", "2147483648"),
-        ("seed", "false", "False"),
+        ("seeds", "[]", "[]"),
+        ("seeds", "[0, 1, 0]", "[0, 1, 0]"),
+        ("seeds", "0", "0"),
+        ("seeds", "'0, 1'", "'0, 1'"),
+        ("seeds", "{a: 0}", "{'a': 0}"),
+        ("seeds", "null", "None"),
+        ("seeds", "[0, -1]", "-1"),
+        ("seeds", "[0, 2147483648]", "2147483648"),
+        ("seeds", "[x, 0]", "'x'"),
+        ("seeds", "['0']", "'0'"),
+        ("seeds", "[0.0]", "0.0"),
+        ("seeds", "[true]", "True"),
+        ("seeds", "[[0]]", "[0]"),
+        ("classifier.seeds", "[]", "[]"),
+        ("classifier.seeds", "[1, 1]", "[1, 1]"),
+        ("classifier.seeds", "[0, a]", "'a'"),
+        ("evaluate.seed", "-1", "-1"),
+        ("evaluate.seed", "2147483648", "2147483648"),
+        ("evaluate.seed", "false", "False"),
         ("precision", "bfloat16", "'bfloat16'"),
         ("precision", "32", "32"),
         ("data.dataset", "cifar", "'cifar'"),
@@ -300,7 +323,7 @@ def test_section_that_is_not_a_mapping(tmp_path: Path, section: str, text: str) 
     assert message == f"{section} must be a section with the keys {keys}, got {yaml.safe_load(text)!r}"
 
 
-ALL_KEYS = "seed, latent_dim, precision, data, classifier, vae, evaluate"
+ALL_KEYS = "latent_dim, seeds, precision, data, classifier, vae, evaluate"
 
 
 def test_unknown_key(tmp_path: Path) -> None:
@@ -311,7 +334,7 @@ def test_unknown_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("section", "allowed"),
     [
-        ("classifier", "epochs, batch_size, learning_rate"),
+        ("classifier", "seeds, epochs, batch_size, learning_rate"),
         ("vae", "recipe, fast, report"),
         ("vae.fast", RECIPE_KEYS),
         ("vae.report", RECIPE_KEYS),
@@ -342,7 +365,7 @@ def test_slip_in_a_key_is_named_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["3", "on", "null", "2.5"])  # an integer, True, None and a float
 def test_unknown_key_that_is_not_text(tmp_path: Path, key: str) -> None:
-    assert "allowed here: seed, latent_dim" in refusal(write(tmp_path, f"{yaml.safe_dump(VALID)}{key}: 1\n"))
+    assert "allowed here: latent_dim, seeds" in refusal(write(tmp_path, f"{yaml.safe_dump(VALID)}{key}: 1\n"))
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "[]", "5", "seed", "- seed: 0\n"])
@@ -360,11 +383,11 @@ def test_file_that_is_not_yaml(tmp_path: Path, text: str) -> None:
 
 
 def test_impossible_date_is_not_yaml(tmp_path: Path) -> None:
-    refusal(written_with(tmp_path, "seed", "2024-13-45"))
+    refusal(written_with(tmp_path, "latent_dim", "2024-13-45"))
 
 
 def test_yaml_cannot_make_objects(tmp_path: Path) -> None:
-    message = refusal(written_with(tmp_path, "seed", "!!python/object/apply:os.getpid []"))
+    message = refusal(written_with(tmp_path, "latent_dim", "!!python/object/apply:os.getpid []"))
     assert message.startswith("is not valid YAML (")
 
 

@@ -23,19 +23,23 @@ import yaml
 
 from projects import (
     CLASSIFIERS,
-    DIMENSIONS,
     ENVIRONMENT,
     EVALUATIONS,
+    LAST,
     REPRODUCTIONS,
     RESULTS,
     STAGES,
+    SWEPT,
+    TRAINED,
     TRAININGS,
     clone,
     commit,
+    executed,
     git,
     ran,
     run,
     set_parameters,
+    set_sweep,
     succeed,
 )
 from vaebench.tracking import recorded
@@ -99,6 +103,9 @@ def prepared(template: Path, project: Path, tmp_path: Path) -> Path:
     (root / "data").mkdir()
     shutil.copy(project / "data/dataset.safetensors", root / "data")
     return root
+
+
+ONE = ("--latent-dim", "2", "--seed", "0")
 
 
 # The record in MLflow.
@@ -183,28 +190,28 @@ def test_everything_that_is_declared_is_written(project: Path) -> None:
     assert [path for path in [*written, *shown] if not (project / path).exists()] == []
     drawn = {path.name for path in (project / "plots/benchmark").iterdir()}
     for kind in ("confusion", "interpolations", "latent", "losses", "overlap", "reconstructions", "samples"):
-        assert {f"{kind}-d{latent_dim}.png" for latent_dim in DIMENSIONS} <= drawn
+        assert {f"{kind}-d{latent_dim}.png" for latent_dim in SWEPT} <= drawn
     together = ("criteria", "kl_spectra", "losses", "overlaps", "rate_distortion", "recipes")
     assert {f"{kind}.png" for kind in together} <= drawn
 
 
 def test_table_has_every_dimension(project: Path) -> None:
     table = read_table(project)
-    assert tuple(table) == DIMENSIONS
+    assert tuple(table) == SWEPT
     report = {f"report_{loss}" for loss in REPORTED}
     for row in table.values():
         assert {"latent_dim", *LOSSES, *report, *SCORES} <= set(row)
         # The report's losses are those of MNIST, and these are other digits.
         assert {name for name, value in row.items() if not math.isfinite(value)} == report
-        reproduction = read_json(project / f"metrics/reproduction/d{row['latent_dim']:.0f}.json")
+        reproduction = read_json(project / f"models/reproduction/d{row['latent_dim']:.0f}-s0/training.json")
         for loss in REPORTED:
             assert row[f"reproduced_{loss}"] == reproduction[loss] != row[loss]
     rows = read_rows(project / "metrics/benchmark.csv")
     kinds = [(row["model"], row["latent_dim"]) for row in rows]
-    by_dimension = [(kind, str(latent_dim)) for kind in ("VAE", "PCA") for latent_dim in DIMENSIONS]
+    by_dimension = [(kind, str(latent_dim)) for kind in ("VAE", "PCA") for latent_dim in SWEPT]
     assert kinds == [*by_dimension, ("test images", ""), ("pixel noise", "")]
     for texts in (row for row in rows if row["model"] == "VAE"):
-        training = read_json(project / f"metrics/training/d{texts['latent_dim']}.json")
+        training = read_json(project / f"models/vae/d{texts['latent_dim']}-s0/training.json")
         assert texts["recipe"] == training["recipe"] == "fast"
         assert texts["training_precision"] == training["training_precision"]
         assert texts["threads"] == str(training["threads"])
@@ -234,11 +241,11 @@ def test_model_under_study_is_a_row_of_the_table(project: Path) -> None:
 def test_record_is_one_execution_with_every_stage(project: Path) -> None:
     commit_id = git(project, "rev-list", "--max-parents=0", "HEAD")  # nothing was committed before it ran
     execution = executions(project)[f"repro {commit_id[:7]}"]
-    assert set(execution.stages) == STAGES
+    assert set(execution.stages) == executed(STAGES)
     assert statuses(execution) == {"FINISHED"}
     for name, child in execution.stages.items():
         assert child.data.tags["mlflow.source.git.commit"] == commit_id
-        assert child.info.run_name == f"{commit_id[:7]} · {name}"
+        assert child.info.run_name == f"{name} · {commit_id[:7]}"
         assert child.data.tags["device"]
         assert "dvc.exp" not in child.data.tags
 
@@ -256,12 +263,12 @@ def test_record_is_one_execution_with_every_stage(project: Path) -> None:
 def test_record_of_a_training_has_its_curve_and_its_model(project: Path) -> None:
     client = open_client(project)
     execution = next(iter(executions(project).values()))
-    for latent_dim in DIMENSIONS:
-        child = execution.stages[f"train_vae@{latent_dim}"]
-        assert child.data.params["latent_dim"] == str(latent_dim)
+    for latent_dim in SWEPT:
+        child = execution.stages[f"train_vae@{latent_dim}-0"]
+        assert (child.data.params["latent_dim"], child.data.params["seed"]) == (str(latent_dim), "0")
         assert child.data.params["epochs"] == "1"
         assert (child.data.params["recipe"], child.data.params["optimizer"]) == ("fast", "muon")
-        [row] = read_rows(project / f"metrics/training/d{latent_dim}.csv")
+        [row] = read_rows(project / f"models/vae/d{latent_dim}-s0/curve.csv")
         assert row["epoch"] == "1"
         for loss in LOSSES:
             history = client.get_metric_history(child.info.run_id, loss)
@@ -270,26 +277,27 @@ def test_record_of_a_training_has_its_curve_and_its_model(project: Path) -> None
         [output] = child.outputs.model_outputs
         model = client.get_logged_model(output.model_id)
         assert model.status == "READY"
-        scores = read_json(project / f"metrics/evaluation/d{latent_dim}.json")["vae"]
+        scores = read_json(project / f"data/evaluation/d{latent_dim}-s0/scores.json")["vae"]
         assert {score.key: score.value for score in model.metrics or []} == scores
         for name in ("samples", "reconstructions"):
             drawn = project / f"plots/benchmark/{name}-d{latent_dim}.png"
             assert artifact(project, child, drawn.name).read_bytes() == drawn.read_bytes()
-        [kept] = (project / "mlartifacts").rglob(f"d{latent_dim}.safetensors")
-        assert kept.read_bytes() == (project / f"models/vae/d{latent_dim}.safetensors").read_bytes()
+        weights = "weights.safetensors"
+        [kept] = (project / "mlartifacts").glob(f"**/{output.model_id}/**/{weights}")
+        assert kept.read_bytes() == (project / f"models/vae/d{latent_dim}-s0" / weights).read_bytes()
 
 
 def test_record_of_a_reproduction_has_its_curve_and_no_model(project: Path) -> None:
     client = open_client(project)
     execution = next(iter(executions(project).values()))
-    for latent_dim in DIMENSIONS:
-        child = execution.stages[f"reproduce_report@{latent_dim}"]
-        found = read_json(project / f"metrics/reproduction/d{latent_dim}.json")
+    for latent_dim in SWEPT:
+        child = execution.stages[f"reproduce_report@{latent_dim}-0"]
+        found = read_json(project / f"models/reproduction/d{latent_dim}-s0/training.json")
         assert found["latent_dim"] == latent_dim
         assert (found["recipe"], found["optimizer"], found["learning_rate"]) == ("report", "adam", 5e-4)
         for name in ("latent_dim", "recipe", "optimizer", "learning_rate", "epochs", "training_precision"):
             assert child.data.params[name] == str(found[name])
-        [row] = read_rows(project / f"metrics/reproduction/d{latent_dim}.csv")
+        [row] = read_rows(project / f"models/reproduction/d{latent_dim}-s0/curve.csv")
         for loss in REPORTED:  # of the epoch, and then of the model that it left
             values = [metric.value for metric in client.get_metric_history(child.info.run_id, loss)]
             assert sorted(values) == sorted([float(row[loss]), found[loss]])
@@ -302,7 +310,7 @@ def test_record_has_the_pictures_and_the_headline_numbers(project: Path) -> None
         written = {path.name: path.read_bytes() for path in (project / "plots" / folder).iterdir()}
         recorded = artifact(project, execution.stages["render"], folder)
         assert {path.name: path.read_bytes() for path in recorded.iterdir()} == written
-    for name in ("benchmark.csv", "benchmark.md", "findings.md"):
+    for name in ("benchmark.csv", "benchmark.md", "trainings.csv", "findings.md"):
         table = artifact(project, execution.parent, name)
         assert table.read_bytes() == (project / "metrics" / name).read_bytes()
     headline = execution.parent.data.metrics
@@ -365,10 +373,10 @@ def test_second_repro_runs_nothing(project: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "again"),
     [
-        ("src/vaebench/figures/style.py", {"render"}),
-        ("src/vaebench/findings/table.py", {"aggregate"}),
+        ("src/vaebench/figures/style.py", {"render@all"}),
+        ("src/vaebench/findings/table.py", LAST),
         ("src/vaebench/evaluation/inception.py", EVALUATIONS | {"evaluate_references"}),
-        ("src/vaebench/training/train_vae.py", TRAININGS | REPRODUCTIONS),
+        ("src/vaebench/training/train_vae.py", CLASSIFIERS | TRAININGS | REPRODUCTIONS),
     ],
 )
 def test_edit_runs_only_what_uses_it(project: Path, code: str, again: set[str]) -> None:
@@ -380,7 +388,11 @@ def test_edit_runs_only_what_uses_it(project: Path, code: str, again: set[str]) 
 @pytest.mark.parametrize(
     ("section", "values", "again"),
     [
-        ("vae", {"recipe": "report"}, TRAININGS | {"render"}),  # the reproductions are there; a legend is not
+        (
+            "vae",
+            {"recipe": "report"},
+            TRAININGS | {"render@all"},
+        ),  # the reproductions are there; a legend is not
         ("vae.fast", {"epochs": 2}, TRAININGS),
         ("vae.report", {"epochs": 2}, REPRODUCTIONS),
     ],
@@ -395,13 +407,13 @@ def test_parameter_runs_only_what_uses_it(
 
 
 def test_store_that_is_down_stops_a_training_before_it_starts(project: Path) -> None:
-    outputs = ("models/vae/d2.safetensors", "metrics/training/d2.csv", "metrics/training/d2.json")
+    outputs = [f"models/vae/d2-s0/{name}" for name in ("weights.safetensors", *TRAINED)]
     before = {name: ((project / name).read_bytes(), (project / name).stat().st_mtime_ns) for name in outputs}
     with socket.socket() as bound:  # and not listening
         bound.bind(("127.0.0.1", 0))
         uri = f"http://127.0.0.1:{bound.getsockname()[1]}"
         started = time.monotonic()
-        done = run(project, "python", "stages/train_vae.py", "--latent-dim", "2", MLFLOW_TRACKING_URI=uri)
+        done = run(project, "python", "stages/train_vae.py", *ONE, MLFLOW_TRACKING_URI=uri)
     assert time.monotonic() - started < 60
     assert (done.returncode, done.stdout.count("\n")) == (2, 1)
     assert done.stdout.startswith(f"error: MLflow at {uri} cannot be used (")
@@ -428,24 +440,22 @@ def test_fresh_clone_has_nothing_to_run(published: Path, tmp_path: Path) -> None
 
 def test_models_are_pulled(project: Path, pulled: Path) -> None:
     names = sorted(path.relative_to(project) for path in (project / "models").rglob("*.safetensors"))
-    assert len(names) == len(CLASSIFIERS) + len(DIMENSIONS)
+    assert len(names) == len(CLASSIFIERS) + len(SWEPT)
     for name in names:
         assert (pulled / name).read_bytes() == (project / name).read_bytes()
 
 
 def test_studying_another_model_of_the_benchmark_trains_nothing(pulled: Path) -> None:
     table = (pulled / "metrics/benchmark.csv").read_bytes()
-    assert set(ran(succeed(pulled, "dvc", "exp", "run", "-S", "latent_dim=10"))) == {
-        "download",  # which the remote does not have
-        "render",
-        "aggregate",
+    assert set(ran(succeed(pulled, "dvc", "exp", "run", "-S", "latent_dim=30"))) == LAST | {
+        "download"  # which the remote does not have
     }
-    model, row = read_model(pulled), read_table(pulled)[10]
+    model, row = read_model(pulled), read_table(pulled)[30]
     assert model == {name: row[name] for name in model}
     assert (pulled / "metrics/benchmark.csv").read_bytes() == table
-    curve = (pulled / "metrics/training/d10.csv").read_bytes()
+    curve = (pulled / "models/vae/d30-s0/curve.csv").read_bytes()
     assert (pulled / "plots/model/curve.csv").read_bytes() == curve
-    picture = (pulled / "plots/benchmark/latent-d10.png").read_bytes()
+    picture = (pulled / "plots/benchmark/latent-d30.png").read_bytes()
     assert (pulled / "plots/model/latent.png").read_bytes() == picture
 
 
@@ -469,16 +479,15 @@ def test_dimension_that_there_cannot_be_is_one_line(pulled: Path, value: str) ->
 def test_experiment_trains_the_model_that_is_not_there(published: Path) -> None:
     before = list(executions(published))
     output = succeed(published, "dvc", "exp", "run", "-S", "latent_dim=7")
-    assert set(ran(output)) == {"train_vae@7", "evaluate@7", "render", "aggregate"}
-    assert tuple(read_table(published)) == (2, 3, 4, 5, 7, 10, 30)
+    assert set(ran(output)) == LAST | {"train_vae@7-0", "reproduce_report@7-0", "evaluate@7-0"}
+    assert tuple(read_table(published)) == (2, 5, 7, 30)
     assert read_model(published)["latent_dim"] == 7
-    for source in ("report", "reproduced"):
-        assert math.isnan(read_table(published)[7][f"{source}_combined_loss"])
+    assert math.isnan(read_table(published)[7]["report_combined_loss"])
 
     [name] = re.findall(r"^Ran experiment\(s\): (.+)$", output, re.MULTILINE)
     assert list(executions(published)) == [*before, name]
     execution = executions(published)[name]
-    assert set(execution.stages) == set(ran(output))
+    assert set(execution.stages) == executed(ran(output))
     assert statuses(execution) == {"FINISHED"}
     for one in (execution.parent, *execution.stages.values()):
         assert one.data.tags["dvc.exp"] == name
@@ -533,8 +542,9 @@ def test_queue_runs_snapshots_side_by_side(queue: Path) -> None:
         execution = found[name]
         assert set(execution.stages) == {
             "download",  # into a folder of its own, where only what is cached or committed is
-            f"train_vae@{latent_dim}",
-            f"evaluate@{latent_dim}",
+            f"train_vae@{latent_dim}-0",
+            f"reproduce_report@{latent_dim}-0",
+            f"evaluate@{latent_dim}-0",
             "render",
             "aggregate",
         }
@@ -557,19 +567,20 @@ def test_model_trained_by_the_reports_recipe_has_the_reproductions_losses(
     (prepared / "models").mkdir()
     shutil.copytree(project / "models/classifier", prepared / "models/classifier")
     set_parameters(prepared, {"vae": {"recipe": "report"}})
-    succeed(prepared, "python", "stages/train_vae.py", "--latent-dim", "2")
-    succeed(prepared, "python", "stages/evaluate.py", "--latent-dim", "2", "--panel", "3")
-    model = read_json(prepared / "metrics/evaluation/d2.json")["vae"]
-    reproduction = read_json(project / "metrics/reproduction/d2.json")
+    succeed(prepared, "python", "stages/train_vae.py", *ONE)
+    succeed(prepared, "python", "stages/evaluate.py", *ONE)
+    scores = "data/evaluation/d2-s0/scores.json"
+    model = read_json(prepared / scores)["vae"]
+    reproduction = read_json(project / "models/reproduction/d2-s0/training.json")
     assert {loss: model[loss] for loss in REPORTED} == {loss: reproduction[loss] for loss in REPORTED}
-    other = read_json(project / "metrics/evaluation/d2.json")["vae"]
+    other = read_json(project / scores)["vae"]
     assert all(other[loss] != model[loss] for loss in LOSSES)  # which `vae.fast` has not
     curve, other_curve = (
-        read_rows(root / f"metrics/{folder}/d2.csv")
-        for root, folder in ((prepared, "training"), (project, "reproduction"))
+        read_rows(root / f"models/{folder}/d2-s0/curve.csv")
+        for root, folder in ((prepared, "vae"), (project, "reproduction"))
     )
     assert [{name: row[name] for name in ("epoch", *REPORTED)} for row in curve] == other_curve
-    assert read_json(prepared / "metrics/training/d2.json")["recipe"] == "report"
+    assert read_json(prepared / "models/vae/d2-s0/training.json")["recipe"] == "report"
 
 
 # What a stage refuses, and what it leaves then.
@@ -579,13 +590,13 @@ def test_model_trained_by_the_reports_recipe_has_the_reproductions_losses(
     "command",
     [
         "download.py",
-        "train_classifier.py --member 0",
-        "train_vae.py --latent-dim 5",
-        "reproduce_report.py --latent-dim 5",
-        "evaluate.py --latent-dim 5 --panel 3",
-        "evaluate_references.py --panel 3",
-        "render.py --model 5 2 3",
-        "aggregate.py --model 5 2 3",
+        "train_classifier.py --seed 0",
+        "train_vae.py --latent-dim 5 --seed 0",
+        "reproduce_report.py --latent-dim 5 --seed 0",
+        "evaluate.py --latent-dim 5 --seed 0",
+        "evaluate_references.py",
+        "render.py --model 5 --latent-dim 5 --seed 0",
+        "aggregate.py --model 5 --latent-dim 5 --seed 0",
     ],
 )
 def test_unknown_parameter_is_refused(template: Path, tmp_path: Path, command: str) -> None:
@@ -603,7 +614,7 @@ def test_unknown_parameter_is_refused(template: Path, tmp_path: Path, command: s
 def test_loss_that_is_not_finite_ends_the_training(prepared: Path, stage: str, recipe: str) -> None:
     set_parameters(prepared, {f"vae.{recipe}": {"optimizer": "adam", "learning_rate": 1.0, "epochs": 3}})
     before = working_tree(prepared)
-    done = run(prepared, "python", f"stages/{stage}.py", "--latent-dim", "2")
+    done = run(prepared, "python", f"stages/{stage}.py", *ONE)
     assert done.returncode == 2
     assert "Traceback" not in done.stdout
     message = done.stdout.splitlines()[-1]
@@ -612,20 +623,49 @@ def test_loss_that_is_not_finite_ends_the_training(prepared: Path, stage: str, r
     assert working_tree(prepared) == before
     assert not (prepared / "models").exists()
     [execution] = executions(prepared).values()
-    assert set(execution.stages) == {f"{stage}@2"}
+    assert set(execution.stages) == {f"{stage}@2-0"}
     assert statuses(execution) == {"FAILED"}
 
 
 def test_output_folder_that_cannot_be_written_is_named(prepared: Path) -> None:
     (prepared / "models").write_text("mine")
     before = working_tree(prepared)
-    done = run(prepared, "python", "stages/train_vae.py", "--latent-dim", "2")
+    done = run(prepared, "python", "stages/train_vae.py", *ONE)
     assert done.returncode == 2
     assert "Traceback" not in done.stdout
     [line] = done.stdout.splitlines()  # before any training
     assert line.startswith("error: models: must be a folder")
     assert working_tree(prepared) == before
     assert (prepared / "models").read_text() == "mine"
+
+
+# Several trainings.
+
+
+def test_another_seed_is_trained_alone_and_going_back_trains_nothing(template: Path, tmp_path: Path) -> None:
+    """What was trained once comes from DVC's cache: by its run cache, too, when the parameters come back."""
+    root = clone(template, tmp_path / "seeds")
+    set_sweep(root, ())
+    set_parameters(root, {"vae.fast": {"epochs": 1}})
+    commit(root)
+    first = set(ran(succeed(root, "dvc", "repro")))
+    assert {"train_vae@5-0", "evaluate@5-0"} <= first
+    table = (root / "metrics/benchmark.csv").read_bytes()
+
+    output = succeed(root, "dvc", "exp", "run", "-S", "seeds=[0, 1]")
+    assert set(ran(output)) == LAST | {"train_vae@5-1", "evaluate@5-1"}
+    assert read_table(root)[5]["trainings"] == 2
+    assert read_table(root)[5]["fid_training_sd"] > 0
+    assert read_model(root)["seed"] == 0
+    [execution] = [found for name, found in executions(root).items() if not name.startswith("repro")]
+    assert execution.stages["train_vae@5-1"].data.params["seed"] == "1"
+    assert set(ran(succeed(root, "dvc", "exp", "run", "-S", "seeds=[0]"))) == LAST
+    assert (root / "metrics/benchmark.csv").read_bytes() == table
+
+    succeed(root, "dvc", "exp", "run", "-S", "vae.fast.learning_rate=0.002")
+    back = ran(succeed(root, "dvc", "exp", "run", "-S", "vae.fast.learning_rate=0.003"))
+    assert set(back) <= LAST  # the training and its evaluation are checked out
+    assert (root / "metrics/benchmark.csv").read_bytes() == table
 
 
 # Dvc, killed.
@@ -636,7 +676,7 @@ def training(root: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """A dvc whose stage is at work."""
     with (root / "log").open("wb") as log:
         dvc = subprocess.Popen(
-            ["dvc", "repro", "--single-item", "train_vae@2"],
+            ["dvc", "repro", "--single-item", "train_vae@2-0"],
             cwd=root,
             env=ENVIRONMENT | {"DVC_SITE_CACHE_DIR": str(root / ".dvc/tmp/site")},
             stdout=log,
@@ -674,7 +714,7 @@ def test_stage_ends_with_its_dvc_and_runs_again_in_the_same_execution(prepared: 
     client = open_client(prepared)
     [experiment] = client.search_experiments(filter_string="name = 'vaebench'")
     parent, *stages = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
-    assert [run.data.tags["dvc.stage"] for run in stages] == ["train_vae@2"] * 2
+    assert [run.data.tags["dvc.stage"] for run in stages] == ["train_vae@2-0"] * 2
     assert {run.data.tags["mlflow.parentRunId"] for run in stages} == {parent.info.run_id}
     assert [run.info.status for run in (parent, *stages)] == ["KILLED"] * 3
     assert not list(prepared.glob("models/**/*.*"))

@@ -1,5 +1,6 @@
 """`make record`: the committed benchmark in MLflow, from the committed files alone."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -8,7 +9,8 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from projects import CLASSIFIERS, DIMENSIONS, ROOT, STAGES, commit, git
+from projects import CLASSIFIERS, DIMENSIONS, KEYS, ROOT, commit, git
+from projects import recorded as recorded_result
 from test_tracking import children, open_client, parents, statuses
 from vaebench.pipeline.files import md5
 from vaebench.pipeline.stage import StageError
@@ -21,14 +23,34 @@ from vaebench.tracking.track import track
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 
 
+def folder_md5(folder: Path) -> str:
+    """As DVC has it: the test of the project holds that against DVC's own."""
+    listed = [{"md5": md5(path), "relpath": path.name} for path in sorted(folder.iterdir())]
+    return f"{hashlib.md5(json.dumps(listed, sort_keys=True).encode()).hexdigest()}.dir"
+
+
+def test_folder_is_known_by_the_hash_that_dvc_gave_it(tmp_path: Path) -> None:
+    lock = YAML(typ="safe").load(ROOT / "dvc.lock")
+    [known] = lock["stages"]["train_vae@5-0"]["outs"]
+    names = ("curve.csv", "training.json", "weights.safetensors")
+    for name in names:
+        shutil.copy(recorded_result(f"models/vae/d5-s0/{name}"), tmp_path / name)
+    assert recorded._is(tmp_path, known["md5"])
+    (tmp_path / names[0]).write_text("other")
+    assert not recorded._is(tmp_path, known["md5"])
+
+
 @pytest.fixture
 def benchmark(repo: Path, made: Path) -> Path:
     """The committed benchmark of this repository in one of its own, with models that its lock names."""
     for name in ("metrics", "plots"):
         shutil.copytree(ROOT / name, repo / name)
     (repo / ".gitignore").write_text("/data/\n/models/\n/ml*\n")
-    shutil.copytree(made / "models", repo / "models")
-    outs = [{"path": str(path.relative_to(repo)), "md5": md5(path)} for path in repo.glob("models/*/*")]
+    for name in ("models", "data"):
+        shutil.copytree(made / name, repo / name)
+    outs = [
+        {"path": str(path.relative_to(repo)), "md5": folder_md5(path)} for path in repo.glob("models/*/*")
+    ]
     with (repo / "dvc.lock").open("w") as lock:
         YAML().dump({"stages": {"train": {"outs": outs}}}, lock)
     commit(repo)
@@ -41,7 +63,10 @@ def test_every_stage_is_there_with_what_it_found(benchmark: Path, capsys: pytest
     short = f"the benchmark of commit {head[:7]}"
     assert capsys.readouterr().err == f"recorded {short}: 24 stages; `make ui` shows them\n"
     [parent], stages = parents(benchmark), {run.data.tags["dvc.stage"]: run for run in children(benchmark)}
-    assert set(stages) == STAGES - {"download"}
+    of_models = {
+        f"{kind}@{key.item}" for kind in ("train_vae", "reproduce_report", "evaluate") for key in KEYS
+    }
+    assert set(stages) == of_models | CLASSIFIERS | {"evaluate_references", "aggregate", "render"}
     assert set(statuses([parent, *stages.values()])) == {"FINISHED"}
     assert parent.info.run_name == "benchmark"
     for run in (parent, *stages.values()):
@@ -55,20 +80,20 @@ def test_every_stage_is_there_with_what_it_found(benchmark: Path, capsys: pytest
         assert name.startswith("d") or model[name] == value
 
     client = open_client(benchmark)
-    training = stages["train_vae@5"]
-    assert training.info.run_name == "benchmark · train_vae@5"
-    curve = list(pd.read_csv(benchmark / "metrics/training/d5.csv")["combined_loss"])
+    training = stages["train_vae@5-0"]
+    assert training.info.run_name == "train_vae@5-0 · benchmark"
+    curve = list(pd.read_csv(benchmark / "models/vae/d5-s0/curve.csv")["combined_loss"])
     history = client.get_metric_history(training.info.run_id, "combined_loss")
     assert [(each.step, each.value) for each in history] == list(enumerate(curve, start=1))
     held = {file.path for file in client.list_artifacts(training.info.run_id)}
-    assert held == {"d5.csv", "samples-d5.png", "reconstructions-d5.png"}
+    assert held == {"curve.csv", "samples-d5.png", "reconstructions-d5.png"}
     tables = {file.path for file in client.list_artifacts(parent.info.run_id)}
-    assert tables == {"benchmark.csv", "benchmark.md", "findings.md"}
+    assert tables == {"benchmark.csv", "benchmark.md", "trainings.csv", "findings.md"}
 
     by_fid = [{"field_name": "metrics.fid", "ascending": True}]
     models = client.search_logged_models([parent.info.experiment_id], order_by=by_fid)
     assert [model.name for model in models[: len(DIMENSIONS)]] == [
-        f"vae-d{latent_dim}" for latent_dim in (10, 30, 5, 4, 3, 2)
+        f"vae-d{latent_dim}-s0" for latent_dim in (10, 30, 5, 4, 3, 2)
     ]
     assert len(models) == len(DIMENSIONS) + len(CLASSIFIERS)
 
@@ -105,7 +130,7 @@ def test_what_a_kill_left_is_recorded_anew(benchmark: Path, monkeypatch: pytest.
     recorded.main()
     [parent] = parents(benchmark)
     assert parent.info.status == "FINISHED"
-    assert len(children(benchmark)) == len(STAGES) - 1
+    assert len(children(benchmark)) == 24
     models = open_client(benchmark).search_logged_models([parent.info.experiment_id])
     assert len(models) == len(DIMENSIONS) + len(CLASSIFIERS)
 
@@ -113,14 +138,15 @@ def test_what_a_kill_left_is_recorded_anew(benchmark: Path, monkeypatch: pytest.
 def test_models_that_are_not_pulled_or_not_of_the_commit_are_left_out(
     benchmark: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.rmtree(benchmark / "models/classifier")
-    (benchmark / "models/vae/d5.safetensors").write_bytes(b"trained since")
+    for file in benchmark.glob("models/classifier/*/*.safetensors"):
+        file.unlink()
+    (benchmark / "models/vae/d5-s0/weights.safetensors").write_bytes(b"trained since")
     recorded.main()
     said = capsys.readouterr().err
     assert ": 24 stages, without 4 of 9 models, which `dvc pull --force` brings; `make ui` " in said
     [parent] = parents(benchmark)
     models = open_client(benchmark).search_logged_models([parent.info.experiment_id])
-    assert {model.name for model in models} == {f"vae-d{latent_dim}" for latent_dim in (2, 3, 4, 10, 30)}
+    assert {model.name for model in models} == {f"vae-d{latent_dim}-s0" for latent_dim in (2, 3, 4, 10, 30)}
     assert parent.data.metrics["d5/fid"] > 0
 
 

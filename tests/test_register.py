@@ -14,9 +14,11 @@ import pytest
 import torch
 
 from vaebench.findings.fitness import judged
-from vaebench.findings.table import COLUMNS
+from vaebench.findings.table import COLUMNS, NUMBERS
 from vaebench.models.vae import build_vae, save_vae
+from vaebench.pipeline import paths
 from vaebench.pipeline.files import UnusableFileError
+from vaebench.pipeline.key import ModelKey
 from vaebench.pipeline.origin import git
 from vaebench.pipeline.stage import StageError
 from vaebench.tracking import register
@@ -47,8 +49,11 @@ images = model.predict(numpy.random.default_rng(0).standard_normal((64, latent_d
 WITH_VAEBENCH = """
 import torch
 from vaebench.models.vae import load_vae
-images = load_vae("models/vae/d10.safetensors").decode(torch.randn(64, 10))
+images = load_vae("models/vae/d10-s0/weights.safetensors").decode(torch.randn(64, 10))
 """
+
+
+WEIGHTS = "models/vae/d10-s0/weights.safetensors"
 
 
 def row(latent_dim: int, fid: float, inception_score: float, model: str = "VAE") -> dict[str, object]:
@@ -58,8 +63,9 @@ def row(latent_dim: int, fid: float, inception_score: float, model: str = "VAE")
 
 
 def write_weights(root: Path, latent_dim: int, seed: int) -> None:
-    (root / "models/vae").mkdir(parents=True, exist_ok=True)
-    save_vae(root / f"models/vae/d{latent_dim}.safetensors", build_vae(latent_dim, seed))
+    path = root / paths.vae_weights(ModelKey(latent_dim, 0))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_vae(path, build_vae(latent_dim, seed))
 
 
 @pytest.fixture
@@ -70,6 +76,10 @@ def trained(repo: Path) -> Path:
     (repo / "metrics").mkdir()
     table = pd.DataFrame([*rows, *others], columns=list(COLUMNS))
     table.to_csv(repo / "metrics/benchmark.csv", index=False)
+    trainings = pd.DataFrame({"latent_dim": [2, 10, 10, 30], "seed": [0, 0, 1, 0]})
+    trainings.reindex(columns=["latent_dim", "seed", *NUMBERS], fill_value=1.0).to_csv(
+        repo / "metrics/trainings.csv", index=False
+    )
     for latent_dim in (2, 10, 30):
         write_weights(repo, latent_dim, seed=latent_dim)
     return repo
@@ -147,13 +157,14 @@ def test_champion_changes_with_the_criterion_and_with_the_weights(trained: Path)
         found = client.get_model_version_by_alias("vaebench", "champion")
         return int(found.version), found.tags
 
-    weights = trained / "models/vae/d10.safetensors"
+    weights = trained / "models/vae/d10-s0/weights.safetensors"
     run_register()
     first = {
         "criterion": "fid",
         "value": "3.00 (2.90–3.10)",
         "not_beaten": "30",
         "latent_dim": "10",
+        "seed": "0",
         "weights_md5": hashlib.md5(weights.read_bytes()).hexdigest(),
         "git_commit": git("rev-parse", "HEAD").strip(),
     }
@@ -242,10 +253,8 @@ def test_unfit_panel_has_no_champion(trained: Path) -> None:
 
 
 def test_missing_weights_are_named(trained: Path) -> None:
-    (trained / "models/vae/d10.safetensors").unlink()
-    message = (
-        "models/vae/d10.safetensors: not found; `dvc pull` fetches it, or `dvc repro train_vae@10` writes it"
-    )
+    (trained / WEIGHTS).unlink()
+    message = f"{WEIGHTS}: not found; `dvc pull` fetches it, or `dvc repro train_vae@10-0` writes it"
     with pytest.raises(StageError) as caught:
         register.main()
     assert str(caught.value) == message
@@ -256,10 +265,12 @@ def test_missing_weights_are_named(trained: Path) -> None:
 
 def test_weights_that_are_no_such_model_are_named(trained: Path) -> None:
     write_weights(trained, 10, seed=0)
-    shutil.copy(trained / "models/vae/d30.safetensors", trained / "models/vae/d10.safetensors")
+    shutil.copy(
+        trained / "models/vae/d30-s0/weights.safetensors", trained / "models/vae/d10-s0/weights.safetensors"
+    )
     before = (trained / "mlflow.db").read_bytes()
     with pytest.raises(
-        UnusableFileError, match=r"^models/vae/d10\.safetensors: must hold .*: 10, .*}, says "
+        UnusableFileError, match=r"^models/vae/d10-s0/weights\.safetensors: must hold .*: 10, .*}, says "
     ):
         register.main()
     assert (trained / "mlflow.db").read_bytes() == before

@@ -87,13 +87,13 @@ def read_runs(server: Server) -> "dict[str, Run]":
 
 
 def losses(root: Path, latent_dim: int) -> list[float]:
-    return list(pd.read_csv(root / f"metrics/training/d{latent_dim}.csv")["combined_loss"])
+    return list(pd.read_csv(root / f"models/vae/d{latent_dim}-s0/curve.csv")["combined_loss"])
 
 
 def assert_arrived(server: Server, root: Path, latent_dim: int) -> None:
     """All that a training has to say is in the store, once."""
     client = open_client(server)
-    run = read_runs(server)[f"train_vae@{latent_dim}"]
+    run = read_runs(server)[f"train_vae@{latent_dim}-0"]
     run_id = run.info.run_id
     assert run.info.status == "FINISHED"
     history = client.get_metric_history(run_id, "combined_loss")
@@ -113,22 +113,22 @@ def assert_arrived(server: Server, root: Path, latent_dim: int) -> None:
     model = client.get_logged_model(output.model_id)
     assert (model.status, model.source_run_id) == ("READY", run_id)
 
-    weights = f"d{latent_dim}.safetensors"
+    weights = "weights.safetensors"
     assert [file.path for file in client.list_logged_model_artifacts(model.model_id)] == [weights]
-    assert [file.path for file in client.list_artifacts(run_id)] == [f"d{latent_dim}.csv"]
+    assert [file.path for file in client.list_artifacts(run_id)] == ["curve.csv"]
     assert run.info.artifact_uri.startswith("mlflow-artifacts:")
-    for written in (f"models/vae/{weights}", f"metrics/training/d{latent_dim}.csv"):
-        [stored] = (server.folder / "artifacts").rglob(Path(written).name)
-        assert stored.read_bytes() == (root / written).read_bytes()
+    for written in (weights, "curve.csv"):
+        [stored] = (server.folder / "artifacts").rglob(written)
+        assert stored.read_bytes() == (root / f"models/vae/d{latent_dim}-s0" / written).read_bytes()
 
 
 def test_stage_logs_to_the_server_that_one_variable_names(server: Server, project: Path) -> None:
-    succeed(project, server, str(ROOT / "stages/train_vae.py"), "--latent-dim", "2")
+    succeed(project, server, str(ROOT / "stages/train_vae.py"), "--latent-dim", "2", "--seed", "0")
     assert_arrived(server, project, 2)
     runs = read_runs(server)
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
     [parent] = (run for run in runs.values() if "mlflow.parentRunId" not in run.data.tags)
-    assert runs["train_vae@2"].data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert runs["train_vae@2-0"].data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert not list(project.glob("mlartifacts"))
     assert not list(project.glob("mlflow.db"))
 
@@ -144,7 +144,7 @@ def read_until(pattern: str, stream: IO[str]) -> str:
 
 
 def test_training_survives_the_server_and_its_record_is_replayed(server: Server, project: Path) -> None:
-    training = start(project, server, str(ROOT / "stages/train_vae.py"), "--latent-dim", "3")
+    training = start(project, server, str(ROOT / "stages/train_vae.py"), "--latent-dim", "3", "--seed", "0")
     try:
         assert training.stdout is not None
         read_until("epoch 2", training.stdout)
@@ -168,7 +168,7 @@ def test_training_survives_the_server_and_its_record_is_replayed(server: Server,
     assert refusal.endswith("; start the server and replay again: mlflow.unsent keeps what is left\n")
 
     server.start()
-    run = read_runs(server)["train_vae@3"]
+    run = read_runs(server)["train_vae@3-0"]
     assert run.info.status == "RUNNING"
     assert 0 < len(open_client(server).get_metric_history(run.info.run_id, "combined_loss")) < EPOCHS
     output = succeed(project, server, *replay)
@@ -177,6 +177,6 @@ def test_training_survives_the_server_and_its_record_is_replayed(server: Server,
     runs = read_runs(server)
     [parent] = (each for each in runs.values() if "mlflow.parentRunId" not in each.data.tags)
     assert parent.info.status == "FINISHED"
-    assert parent.info.end_time == runs["train_vae@3"].info.end_time <= ended
+    assert parent.info.end_time == runs["train_vae@3-0"].info.end_time <= ended
     assert succeed(project, server, *replay) == "nothing to replay\n"
     assert not (project / "mlflow.unsent").exists()

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from vaebench.pipeline import paths
+from vaebench.pipeline.key import ModelKey, sweep
 from vaebench.pipeline.stage import StageError, require, require_writable, say
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -204,11 +206,11 @@ def test_line_is_one_write_though_python_does_not_buffer(monkeypatch: pytest.Mon
 
 def test_require(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    path = Path("models/vae/d5.safetensors")
+    path = Path("models/vae/d5-s0/weights.safetensors")
     for _ in ("nothing", "a folder"):
         with pytest.raises(StageError) as caught:
             require(path)
-        assert str(caught.value) == f"{path}: not found; `dvc repro train_vae@5` writes it"
+        assert str(caught.value) == f"{path}: not found; `dvc repro train_vae@5-0` writes it"
         path.mkdir(exist_ok=True, parents=True)
     path.rmdir()
     path.touch()
@@ -220,48 +222,50 @@ def test_require(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 STUDIED = "7"
 COMMITTED = ["metrics/report.csv"]  # an input that no stage writes
-
-
-def items(stage: str) -> list[str]:
-    """The items of the stage's matrix, the model under study among them."""
-    [found] = PIPELINE[stage].get("matrix", {"": []}).values()
-    return [str(item).replace("${latent_dim}", STUDIED) for item in found]
-
-
-def filled(stage: str, text: str, item: str | None = None) -> str:
-    """A text of dvc.yaml for an item of the stage's matrix, by default the last."""
-    item = item or (items(stage) or [""])[-1]
-    return re.sub(r"\$\{item\.\w+\}", item, text).replace("${latent_dim}", STUDIED)
-
-
-def files(stage: str, kind: str, item: str | None = None) -> list[str]:
-    entries = PIPELINE[stage].get(kind, [])
-    paths = (entry if isinstance(entry, str) else next(iter(entry)) for entry in entries)
-    return [filled(stage, path, item) for path in paths]
+SWEPT = [2, 3, 4, 5, 10, 30, int(STUDIED)]
+KEY = ModelKey(int(STUDIED), 0)
+MODELS = sweep(SWEPT, [0])
+CLASSIFIERS = [paths.classifier_weights(seed) for seed in range(3)]
+TABLES = [paths.BENCHMARK_CSV, paths.TRAININGS_CSV]
+INPUTS: dict[str, list[Path]] = {
+    "download": [],
+    "train_classifier": [paths.DATASET],
+    "train_vae": [paths.DATASET],
+    "reproduce_report": [paths.DATASET],
+    "evaluate": [paths.DATASET, *CLASSIFIERS, paths.vae_weights(KEY)],
+    "evaluate_references": [paths.DATASET, *CLASSIFIERS],
+    "aggregate": [
+        *(place(key) for place in (paths.training, paths.evaluation, paths.curve) for key in MODELS),
+        *(place(key) for place in (paths.reproduction, paths.reproduction_curve) for key in MODELS),
+        paths.REFERENCES,
+    ],
+    "render": [
+        *(place(key) for place in (paths.curve, paths.evaluation, paths.pictures) for key in MODELS),
+        *(paths.reproduction_curve(key) for key in MODELS),
+        *TABLES,
+        paths.REFERENCES,
+    ],
+}
 
 
 def arguments(stage: str) -> list[str]:
-    words = shlex.split(filled(stage, PIPELINE[stage]["cmd"]))
+    """What the command line of dvc.yaml has after the script, for the model under study."""
+    about = PIPELINE[stage]
+    command = about.get("do", about)["cmd"].replace("${latent_dim}", STUDIED)
+    for name, value in {"latent_dim": STUDIED, "seed": "0"}.items():
+        command = command.replace(f"${{item.{name}}}", value)
+    dimensions = [f"--latent-dim {latent_dim}" for latent_dim in SWEPT]
+    words = shlex.split(command.replace("${item}", " ".join([*dimensions, "--seed 0"])))
     return words[words.index(f"stages/{stage}.py") + 1 :]
-
-
-def writers() -> dict[str, str]:
-    """The stage, as `dvc repro` takes it, of every file that a stage writes."""
-    found: dict[str, str] = {}
-    for stage in PIPELINE:
-        found |= {} if items(stage) else dict.fromkeys(files(stage, "outs"), stage)
-        for item in items(stage):
-            found |= dict.fromkeys(files(stage, "outs", item), f"{stage}@{item}")
-    return found
 
 
 def inputs(stage: str) -> list[str]:
     """What other stages write and this one reads."""
-    written = writers()
-    found = [path for path in files(stage, "deps") if path in written]
-    others = [path for path in files(stage, "deps") if path not in written]
-    assert all(path.startswith(("src/", "stages/")) or path in COMMITTED for path in others)
-    return found
+    return [path.as_posix() for path in INPUTS[stage]]
+
+
+def writer(path: str) -> str | None:
+    return paths.writer(Path(path))
 
 
 @pytest.fixture
@@ -339,7 +343,7 @@ def test_missing_input_is_answered_before_anything_heavy_is_loaded(repo: Path, s
     message = refusal(run_watched(repo, stage, *arguments(stage)))
     path, hint = message.split(": ", 1)
     assert path in inputs(stage)
-    assert hint == f"not found; `dvc repro {writers()[path]}` writes it"
+    assert hint == f"not found; `dvc repro {writer(path)}` writes it"
 
 
 @pytest.mark.parametrize(
@@ -356,7 +360,7 @@ def test_each_missing_input_is_named_with_the_stage_that_writes_it(
         (repo / present).parent.mkdir(parents=True, exist_ok=True)
         (repo / present).write_text("{}")
     message = run_here(stage, arguments(stage), monkeypatch, capsys)
-    assert message == f"{missing}: not found; `dvc repro {writers()[missing]}` writes it"
+    assert message == f"{missing}: not found; `dvc repro {writer(missing)}` writes it"
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -387,8 +391,20 @@ def test_bad_dimension_is_one_line(
 def test_bad_dimension_of_the_benchmark_is_one_line(
     repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stage: str
 ) -> None:
-    message = run_here(stage, [*arguments(stage), "513"], monkeypatch, capsys)
-    assert message == "Invalid value for 'latent_dims': must be an integer from 1 to 512, got '513'"
+    message = run_here(stage, [*arguments(stage), "--latent-dim", "513"], monkeypatch, capsys)
+    assert message == "Invalid value for '--latent-dim': must be an integer from 1 to 512, got '513'"
+
+
+@pytest.mark.parametrize("bad", ["-1", "2147483648", "abc", "2.5", ""])
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if "--seed" in arguments(stage)])
+def test_bad_seed_is_one_line(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stage: str, bad: str
+) -> None:
+    command = arguments(stage)
+    command[command.index("--seed") + 1] = bad
+    message = run_here(stage, command, monkeypatch, capsys)
+    allowed = "an integer from 0 to 2147483647"
+    assert message == f"Invalid value for '--seed': must be {allowed}, got {bad!r}"
 
 
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if STUDIED in arguments(stage)])
@@ -396,9 +412,7 @@ def test_missing_dimension_is_one_line(
     repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stage: str
 ) -> None:
     message = run_here(stage, [], monkeypatch, capsys)
-    assert re.fullmatch(
-        r"Missing (option|argument|parameter):? '?(--latent-dim|latent_dims|--model)'?\.?", message
-    )
+    assert re.fullmatch(r"Missing (option|argument|parameter):? '?(--latent-dim|--model)'?\.?", message)
 
 
 @pytest.mark.parametrize("folder", ["data", "metrics", "plots/model", "models"])
@@ -427,7 +441,7 @@ def say_how_to_get_it(path: str, stage: str | None) -> str:
     if path.startswith("metrics/"):
         back = f"`git checkout -- {path}` brings back the committed one"
         return f"; {back}, {anew}" if stage else f"; {back}"
-    return f"; `dvc pull --force {path}` brings back the recorded one, {anew}"
+    return f"; `dvc pull --force {paths.output(Path(path))}` brings back the recorded one, {anew}"
 
 
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if inputs(stage)])
@@ -440,7 +454,7 @@ def test_broken_input_is_one_line_and_nothing_is_recorded(
     message = run_here(stage, arguments(stage), monkeypatch, capsys)
     path = message.partition(":")[0]
     assert path in inputs(stage)
-    assert message.endswith(say_how_to_get_it(path, writers()[path]))
+    assert message.endswith(say_how_to_get_it(path, writer(path)))
     assert not (repo / "mlflow.db").exists()
 
 
@@ -454,46 +468,43 @@ def results(repo: Path, made: Path) -> Path:
     return repo
 
 
-ALL = ["--model", "5", *DIMENSIONS]
+ONE = ["--latent-dim", "5", "--seed", "0"]
+ALL = [*(word for each in DIMENSIONS for word in ("--latent-dim", each)), "--seed", "0", "--model", "5"]
+WEIGHTS = "models/vae/{}-s0/weights.safetensors"
+CURVE, TRAINING = "models/vae/{}-s0/curve.csv", "models/vae/{}-s0/training.json"
+REPRODUCED_CURVE, REPRODUCED = (
+    "models/reproduction/{}-s0/curve.csv",
+    "models/reproduction/{}-s0/training.json",
+)
+SCORES, PICTURES = "data/evaluation/{}-s0/scores.json", "data/evaluation/{}-s0/pictures.npz"
+REFERENCES = "data/evaluation/references.json"
+CLASSIFIER = "models/classifier/s{}/weights.safetensors"
+DATASET = "data/dataset.safetensors"
 
 
 @pytest.mark.parametrize(
     ("stage", "command", "broken", "other"),
     [
-        ("train_vae", ["--latent-dim", "5"], "data/dataset.safetensors", "models/vae/d5.safetensors"),
-        (
-            "train_classifier",
-            ["--member", "0"],
-            "data/dataset.safetensors",
-            "models/classifier/0.safetensors",
-        ),
-        ("reproduce_report", ["--latent-dim", "5"], "data/dataset.safetensors", "data/pictures/d5.npz"),
-        (
-            "evaluate",
-            ["--latent-dim", "5", "--panel", "3"],
-            "models/vae/d5.safetensors",
-            "models/vae/d10.safetensors",
-        ),
-        (
-            "evaluate",
-            ["--latent-dim", "5", "--panel", "3"],
-            "models/classifier/2.safetensors",
-            "models/vae/d5.safetensors",
-        ),
-        ("evaluate_references", ["--panel", "3"], "models/classifier/1.safetensors", "metrics/findings.md"),
-        ("aggregate", ALL, "metrics/training/d10.json", "metrics/training/d30.json"),
-        ("aggregate", ALL, "metrics/evaluation/d4.json", "metrics/evaluation/d3.json"),
-        ("aggregate", ALL, "metrics/reproduction/d4.json", "metrics/reproduction/d3.json"),
-        ("aggregate", ALL, "metrics/references.json", "metrics/model.json"),
-        ("aggregate", ALL, "metrics/training/d2.csv", "metrics/reproduction/d2.csv"),
-        ("aggregate", ALL, "metrics/reproduction/d2.csv", "metrics/report.csv"),
-        ("aggregate", ALL, "metrics/report.csv", "metrics/reproduction/d2.csv"),
+        ("train_vae", ONE, DATASET, WEIGHTS.format("d5")),
+        ("train_classifier", ["--seed", "0"], DATASET, CLASSIFIER.format(0)),
+        ("reproduce_report", ONE, DATASET, PICTURES.format("d5")),
+        ("evaluate", ONE, WEIGHTS.format("d5"), WEIGHTS.format("d10")),
+        ("evaluate", ONE, CLASSIFIER.format(2), WEIGHTS.format("d5")),
+        ("evaluate_references", [], CLASSIFIER.format(1), "metrics/findings.md"),
+        ("aggregate", ALL, TRAINING.format("d10"), TRAINING.format("d30")),
+        ("aggregate", ALL, SCORES.format("d4"), SCORES.format("d3")),
+        ("aggregate", ALL, REPRODUCED.format("d4"), REPRODUCED.format("d3")),
+        ("aggregate", ALL, REFERENCES, "metrics/model.json"),
+        ("aggregate", ALL, CURVE.format("d2"), REPRODUCED_CURVE.format("d2")),
+        ("aggregate", ALL, REPRODUCED_CURVE.format("d2"), "metrics/report.csv"),
+        ("aggregate", ALL, "metrics/report.csv", REPRODUCED_CURVE.format("d2")),
         ("render", ALL, "metrics/benchmark.csv", "metrics/report.csv"),
-        ("render", ALL, "metrics/references.json", "metrics/evaluation/d2.json"),
-        ("render", ALL, "metrics/training/d2.csv", "metrics/report.csv"),
-        ("render", ALL, "metrics/reproduction/d2.csv", "metrics/benchmark.csv"),
-        ("render", ALL, "metrics/evaluation/d2.json", "metrics/evaluation/d3.json"),
-        ("render", ALL, "data/pictures/d5.npz", "data/pictures/d10.npz"),
+        ("render", ALL, "metrics/trainings.csv", "metrics/report.csv"),
+        ("render", ALL, REFERENCES, SCORES.format("d2")),
+        ("render", ALL, CURVE.format("d2"), "metrics/report.csv"),
+        ("render", ALL, REPRODUCED_CURVE.format("d2"), "metrics/benchmark.csv"),
+        ("render", ALL, SCORES.format("d2"), SCORES.format("d3")),
+        ("render", ALL, PICTURES.format("d5"), PICTURES.format("d10")),
     ],
 )
 def test_input_that_is_empty_or_another_file_is_named(
@@ -509,7 +520,7 @@ def test_input_that_is_empty_or_another_file_is_named(
         (results / broken).write_bytes(content)
         message = run_here(stage, command, monkeypatch, capsys)
         assert message.startswith(f"{broken}: ")
-        assert message.endswith(say_how_to_get_it(broken, writers().get(broken)))
+        assert message.endswith(say_how_to_get_it(broken, writer(broken)))
     assert not (results / "mlflow.db").exists()
 
 

@@ -17,6 +17,7 @@ from vaebench.findings.table import (
     COUNTS,
     DRAWN,
     HEADLINE,
+    NUMBERS,
     SCORES,
     TRAINING,
     benchmark_table,
@@ -25,6 +26,7 @@ from vaebench.findings.table import (
     rows_of,
     to_markdown,
     to_text,
+    trainings_table,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -142,7 +144,7 @@ def test_only_mnist_has_published_losses(report: pd.DataFrame) -> None:
 
 def test_columns() -> None:
     assert len(set(COLUMNS)) == len(COLUMNS)
-    assert set(COLUMNS) == {"model", "latent_dim", *SCORES, *BESIDE, *TRAINING, *DRAWN}
+    assert set(COLUMNS) == {"model", "latent_dim", "trainings", *SCORES, *BESIDE, *TRAINING, *DRAWN}
     assert set(COUNTS) < set(COLUMNS)
     assert COLUMNS.index("precision_low") == COLUMNS.index("precision") + 1
     for interval in ("nll_bound", "fid", "kid", "coverage", "legible_path_share", "probe_accuracy"):
@@ -248,7 +250,7 @@ def test_csv_leaves_empty_what_does_not_apply(table: pd.DataFrame) -> None:
     rows = [dict(zip(COLUMNS, line.split(","), strict=True)) for line in lines[1:]]
     assert [row["latent_dim"] for row in rows] == ["2", "5", "7", "10", "30"] * 2 + ["", ""]  # not 2.0
     assert [rows[1][count] for count in COUNTS] == [
-        *("5", "5", "10", "1", "200005"),
+        *("5", "1", "10", "1", "200005"),
         *("3", "60000", "10000", "9000", "1000"),
     ]
     seven = rows[2]
@@ -256,6 +258,35 @@ def test_csv_leaves_empty_what_does_not_apply(table: pd.DataFrame) -> None:
     assert all(all(row.values()) for row in rows[:5] if row is not seven)
     read = pd.read_csv(io.StringIO(table.to_csv(index=False)), dtype=dict.fromkeys(COUNTS, "Int64"))
     pd.testing.assert_frame_equal(read, table)
+
+
+# Several trainings.
+
+
+def test_numbers_are_means_over_trainings(report: pd.DataFrame) -> None:
+    seeds = (4, 1)
+    shift = dict(zip(seeds, (0.0, 0.5), strict=True))
+    trainings = [training(5) | {"seed": seed, "training_seconds": 100.0 + seed} for seed in seeds]
+    evaluations = [evaluation(5) | {"seed": seed} for seed in seeds]
+    for each in evaluations:
+        each["vae"] = {name: value + shift[each["seed"]] for name, value in each["vae"].items()}
+    table = benchmark_table(trainings, evaluations, REFERENCES, [reproduction(5)], report)
+    row = table.iloc[0]
+    assert (row["trainings"], row["training_seconds"]) == (2, 102.5)
+    for name, value in evaluation(5)["vae"].items():
+        if not name.endswith(("_low", "_high")):
+            assert row[name] == pytest.approx(value + 0.25)
+    for name in NUMBERS:
+        assert row[f"{name}_training_sd"] == pytest.approx(0.5 / 2**0.5)
+        assert row[f"{name}_low"] < row[name] < row[f"{name}_high"]
+    assert not {f"{name}_training_sd" for name in NUMBERS} & set(build(report, 2, 5).columns)
+    assert "sd 0.35)" in to_markdown(table)
+
+    apart = trainings_table(trainings, evaluations)
+    assert apart[["latent_dim", "seed"]].to_numpy().tolist() == [[5, 4], [5, 1]]
+    assert apart["training_seconds"].tolist() == [104.0, 101.0]
+    for score in NUMBERS:
+        assert apart[score].tolist() == [evaluation["vae"][score] for evaluation in evaluations]
 
 
 # A panel that cannot read.
@@ -299,7 +330,7 @@ def test_headline(table: pd.DataFrame, latent_dim: int) -> None:
     assert len(numbers) <= 14
     expected = {**training(latent_dim), **scores(latent_dim)}
     assert numbers == {name: expected[name] for name in HEADLINE}  # the VAE's, not those of PCA
-    assert {name for name, number in numbers.items() if type(number) is not float} == {"active_units"}
+    assert {type(number) for number in numbers.values()} == {float}
     assert json.loads(json.dumps(numbers, allow_nan=False)) == numbers
 
 

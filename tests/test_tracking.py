@@ -90,7 +90,7 @@ def test_stage_is_a_child_of_its_execution(repo: Path) -> None:
     commit = git(repo, "rev-parse", "HEAD")
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
     name = f"repro {commit[:7]}"
-    assert (parent.info.run_name, child.info.run_name) == (name, f"{commit[:7]} · train_vae@5")
+    assert (parent.info.run_name, child.info.run_name) == (name, f"train_vae@5 · {commit[:7]}")
     assert statuses([parent, child]) == ["FINISHED", "FINISHED"]
     assert child.data.params == {"vae.epochs": "3", "data": "mnist"}
     assert child.data.tags["dvc.stage"] == "train_vae@5"
@@ -117,7 +117,7 @@ def test_experiment_has_views_of_what_is_recorded(repo: Path) -> None:
     views = {key: json.loads(value) for key, value in tags.items() if key.startswith(TAG)}
     assert [view["name"] for view in views.values()] == ["Benchmark", "Training curves"]
     recorded = {f"params.`{name}`" for name in parents(repo)[0].data.params}
-    recorded |= {f"params.`{name}`" for name in ("recipe", "epochs")}  # of a training
+    recorded |= {f"params.`{name}`" for name in ("recipe", "epochs", "seed")}  # of a training
     recorded |= {f"tags.`{name}`" for name in ("dvc.exp", "device")}
     recorded |= {f"metrics.`{name}`" for name in HEADLINE}
     for view in views.values():
@@ -229,7 +229,7 @@ def test_curves_of_two_executions_are_told_apart(repo: Path, monkeypatch: pytest
     names = [name, f"{name} (2)", f"{name} (3)", "demo"]
     assert [run.info.run_name for run in parents(repo)] == names
     assert [run.info.run_name for run in children(repo)] == [
-        f"{each.removeprefix('repro ')} · train_vae@5" for each in names
+        f"train_vae@5 · {each.removeprefix('repro ')}" for each in names
     ]
     assert {run.data.tags["dvc.stage"] for run in children(repo)} == {"train_vae@5"}
 
@@ -280,7 +280,7 @@ def test_training_holds_pictures_and_its_execution_tables(repo: Path) -> None:
     name = f"repro {git(repo, 'rev-parse', 'HEAD')[:7]}"
     assert held == {
         name: ["benchmark.md"],
-        f"{name[6:]} · train_vae@5": ["samples-d5.png"],
+        f"train_vae@5 · {name[6:]}": ["samples-d5.png"],
         f"{name[6:]} · render": ["benchmark.md"],
     }
 

@@ -92,7 +92,7 @@ class _Reference(NamedTuple):
 
 
 @house_style()
-def criteria(table: pd.DataFrame, ceiling: float, information_cap: float) -> Figure:
+def criteria(table: pd.DataFrame, trainings: pd.DataFrame, ceiling: float, information_cap: float) -> Figure:
     """Draw every score against the latent dimension: a panel a score, evenly spaced dimensions.
 
     A panel shows the VAEs with their 95 % intervals, PCA, and as lines the test images, pixel noise and what
@@ -102,6 +102,8 @@ def criteria(table: pd.DataFrame, ceiling: float, information_cap: float) -> Fig
     Args:
         table: the benchmark's rows: `model` (VAE, PCA, test images, pixel noise), `latent_dim`, the scores,
             and of some `_low` and `_high`. Empty cells are left out.
+        trainings: the scores of each training, a row each with its `latent_dim`. Where a model has several,
+            each is a point.
         ceiling: the attainable inception score, exp(H(y)) of the test labels.
         information_cap: the most that the estimate of the mutual information can be, ln N in nats.
     """
@@ -134,7 +136,7 @@ def criteria(table: pd.DataFrame, ceiling: float, information_cap: float) -> Fig
                 last = max(index for index, other in enumerate(row) if other and other[0] == group)
                 _head(figure, group, left, MARGIN + (last + 1) * _CELL - 12, top - _HEADING)
             axes = place(figure, left + _LEFT, top + _TITLE, _PANEL, _HEIGHT)
-            _draw(axes, table, panel, dimensions, limits.get(panel.column))
+            _draw(axes, table, trainings, panel, dimensions, limits.get(panel.column))
         top += row_height
     return figure
 
@@ -142,6 +144,7 @@ def criteria(table: pd.DataFrame, ceiling: float, information_cap: float) -> Fig
 def _draw(
     axes: Axes,
     table: pd.DataFrame,
+    trainings: pd.DataFrame,
     panel: _Panel,
     dimensions: Sequence[int],
     limit: tuple[str, float] | None,
@@ -161,6 +164,9 @@ def _draw(
     axes.plot(at, pca, color=PCA, marker="o", markersize=3, linewidth=1.4, zorder=2, label="PCA")
     axes.vlines(at, low, high, color=VAE, linewidth=1.4, zorder=3)
     axes.plot(at, vae, color=VAE, zorder=4, label="VAE", **_DOTS)
+    if trainings["latent_dim"].duplicated().any() and not np.isnan(vae).all():
+        places = [dimensions.index(dimension) for dimension in trainings["latent_dim"]]
+        axes.plot(places, trainings[panel.column], "_", color=VAE, markersize=7, zorder=4)
     best = _best(vae, panel.better)
     if best is not None:
         axes.plot(at[best], vae[best], color=VAE, marker="o", markersize=6.5, zorder=5, label="best")

@@ -1,6 +1,6 @@
 """Losses over training: one model, or every latent dimension together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -80,11 +80,13 @@ def loss_curves(curve: pd.DataFrame, latent_dim: int) -> Figure:
 
 
 @house_style()
-def benchmark_curves(curves: Mapping[int, pd.DataFrame]) -> Figure:
+def benchmark_curves(curves: Mapping[int, Sequence[pd.DataFrame]]) -> Figure:
     """Draw the training losses of every latent dimension: a panel a loss, a line a dimension.
 
+    The line is the mean over trainings; where there are several, each has a thin one.
+
     Args:
-        curves: for each latent dimension, what `loss_curves` takes.
+        curves: for each latent dimension, of each training what `loss_curves` takes.
     """
     width, height, stride = 236, 330, 322
     figure = new_figure(
@@ -99,11 +101,11 @@ def benchmark_curves(curves: Mapping[int, pd.DataFrame]) -> Figure:
     for panel, (column, (name, unit, _)) in enumerate(_LOSSES.items()):
         axes = place(figure, MARGIN + 36 + panel * stride, HEADER + 48, width, height)
         for dimension, colour in zip(dimensions, colours, strict=True):
-            _line(axes, _shown(curves[dimension]), column, colour)
+            _lines(axes, curves[dimension], column, colour)
         _frame(axes, "")
         axes.text(0, 1.09, name, transform=axes.transAxes, va="bottom")
         axes.text(0, 1.03, unit, transform=axes.transAxes, va="bottom", color=SOFT, size=10)
-        ends = [curves[dimension].iloc[-1] for dimension in dimensions]
+        ends = [_mean(curves[dimension]).iloc[-1] for dimension in dimensions]
         heights = apart([end[column] for end in ends], data_height(axes, 17))
         for dimension, colour, end, at in zip(dimensions, colours, ends, heights, strict=True):
             _label(axes, (end["epoch"], end[column]), at, str(dimension), colour)
@@ -112,15 +114,15 @@ def benchmark_curves(curves: Mapping[int, pd.DataFrame]) -> Figure:
 
 @house_style()
 def recipe_curves(
-    curves: Mapping[int, pd.DataFrame],
+    curves: Mapping[int, Sequence[pd.DataFrame]],
     recipe: str,
-    reproduced: Mapping[int, pd.DataFrame],
+    reproduced: Mapping[int, Sequence[pd.DataFrame]],
     report: Mapping[int, float],
 ) -> Figure:
     """Draw the combined loss over training by both recipes: a panel a dimension.
 
     Args:
-        curves: for each latent dimension, what `loss_curves` takes.
+        curves: see `benchmark_curves`.
         recipe: the name of the recipe that they come from.
         reproduced: likewise, by the report's recipe.
         report: the combined loss that the report published; a dimension that is not in it has no mark.
@@ -137,11 +139,12 @@ def recipe_curves(
     for panel, dimension in enumerate(sorted(reproduced)):
         axes = place(figure, MARGIN + 36 + panel % 3 * stride, HEADER + 48 + panel // 3 * drop, width, height)
         lines = ((curves[dimension], recipe, OURS), (reproduced[dimension], "report's", REPRODUCED))
-        for curve, _, colour in lines:
-            _line(axes, _shown(curve), "combined_loss", colour)
+        for trainings, _, colour in lines:
+            _lines(axes, trainings, "combined_loss", colour)
         _frame(axes, "")
         axes.text(0, 1.05, f"latent dimension {dimension}", transform=axes.transAxes, va="bottom")
-        ends = [(curve.iloc[-1]["epoch"], curve.iloc[-1]["combined_loss"], *rest) for curve, *rest in lines]
+        means = [(_mean(trainings), name, colour) for trainings, name, colour in lines]
+        ends = [(mean["epoch"].iloc[-1], mean["combined_loss"].iloc[-1], *rest) for mean, *rest in means]
         if dimension in report:
             axes.axhline(report[dimension], color=PUBLISHED, linestyle="--", linewidth=1.2)
             ends.append((axes.get_xlim()[1], report[dimension], "published", PUBLISHED))
@@ -154,6 +157,17 @@ def recipe_curves(
 def _shown(curve: pd.DataFrame) -> pd.DataFrame:
     """Leave out the first epoch, which is far above all others and would flatten them."""
     return curve[1:] if len(curve) > 1 else curve
+
+
+def _mean(trainings: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(trainings).groupby("epoch", as_index=False).mean()
+
+
+def _lines(axes: Axes, trainings: Sequence[pd.DataFrame], loss: str, colour: str) -> None:
+    """Draw the mean over trainings and, where there are several, each."""
+    _line(axes, _shown(_mean(trainings)), loss, colour)
+    for curve in map(_shown, trainings if len(trainings) > 1 else ()):
+        axes.plot(curve["epoch"], curve[loss], linewidth=0.7, color=colour, alpha=0.6)
 
 
 def _line(axes: Axes, curve: pd.DataFrame, loss: str, colour: str) -> None:

@@ -36,13 +36,15 @@ _LINES = 12  # of equal combined loss, about
 
 
 @house_style()
-def rate_distortion(table: pd.DataFrame) -> Figure:
+def rate_distortion(table: pd.DataFrame, trainings: pd.DataFrame) -> Figure:
     """Draw KL against Σ squared error on the training set, by latent dimension, beside the report.
 
     Args:
         table: the benchmark's rows: `model`, `latent_dim`, `recipe`, and `kl_loss` and `reconstruction_loss`
             without a prefix, and with `reproduced_` and `report_`; the VAEs are drawn. A pair with a missing
             number is left out.
+        trainings: `latent_dim`, `kl_loss` and `reconstruction_loss` of each training. Where a model has
+            several, each is a small point.
     """
     width, height = WIDTH - 2 * MARGIN - 56 - 54, 560
     figure = new_figure(
@@ -75,6 +77,10 @@ def rate_distortion(table: pd.DataFrame) -> Figure:
             label=name.format(recipe),
             zorder=3,
         )
+    if trainings["latent_dim"].duplicated().any():
+        _, colour, marker, _ = _SERIES[""]
+        each = trainings["kl_loss"], trainings["reconstruction_loss"]
+        axes.plot(*each, color=colour, marker=marker, markersize=2.5, linestyle="", alpha=0.7, zorder=3)
     axes.yaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10]))
     if drawn:
         _equal_losses(axes)

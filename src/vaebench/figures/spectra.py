@@ -1,6 +1,6 @@
 """How many units of the latent space a model uses."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from vaebench.figures.style import HEADER, MARGIN, SOFT, VAE, WIDTH, house_style, new_figure, place
+from vaebench.figures.style import HEADER, INK, MARGIN, SOFT, VAE, WIDTH, house_style, new_figure, place
 
 _ACTIVE, _INACTIVE = VAE, "#b5b5b5"
 _FEWEST = 10  # ranks that a panel has room for: the one bar of dimension 1 is no wall
@@ -18,12 +18,15 @@ _STRIP = (-0.055, -0.02)  # of the height: a mark below each bar, of the units w
 
 
 @house_style()
-def kl_spectra(spectra: Mapping[int, NDArray[np.float64]], active: Mapping[int, NDArray[np.bool_]]) -> Figure:
+def kl_spectra(
+    spectra: Mapping[int, Sequence[NDArray[np.float64]]], active: Mapping[int, Sequence[NDArray[np.bool_]]]
+) -> Figure:
     """Draw the KL of each latent unit, from the largest to the smallest: a panel a dimension.
 
     Args:
-        spectra: for each latent dimension, the KL of its units in nats, mean over images, in any order.
-        active: for each latent dimension, which of its units are active, in the same order.
+        spectra: for each latent dimension, of each training the KL of its units in nats, mean over images, in
+            any order. The bars are those of the first; where there are more, each has its points.
+        active: for each latent dimension, of each training which of its units are active, in the same order.
     """
     width, height, stride, drop = 244, 180, 322, 296
     rows = -(-len(spectra) // 3)
@@ -43,10 +46,11 @@ def kl_spectra(spectra: Mapping[int, NDArray[np.float64]], active: Mapping[int, 
         handlelength=0.9,
         handleheight=0.9,
     )
-    highest = max((float(kl.max()) for kl in spectra.values()), default=0.0) or 1.0
+    highest = max((float(kl.max()) for found in spectra.values() for kl in found), default=0.0) or 1.0
     for panel, dimension in enumerate(sorted(spectra)):
-        order = np.argsort(-spectra[dimension], kind="stable")
-        kl, is_active = spectra[dimension][order], active[dimension][order]
+        first, *others = spectra[dimension]
+        order = np.argsort(-first, kind="stable")
+        kl, is_active = first[order], active[dimension][0][order]
         axes = place(figure, MARGIN + 44 + panel % 3 * stride, HEADER + 50 + panel // 3 * drop, width, height)
         last = max(dimension, _FEWEST)
         axes.set(xlim=(0.4 - 0.012 * dimension, last + 0.6), ylim=(0, 1.05 * highest))
@@ -56,6 +60,10 @@ def kl_spectra(spectra: Mapping[int, NDArray[np.float64]], active: Mapping[int, 
             "linewidth": 0 if dimension <= _GAPS else 0.8,
         }
         axes.bar(np.arange(1, dimension + 1), kl, **look)
+        for other in others:
+            axes.plot(
+                np.arange(1, dimension + 1), -np.sort(-other), "_", color=INK, markersize=4, linewidth=0
+            )
         foot, top = _STRIP
         marks: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False}
         axes.bar(np.arange(1, dimension + 1), top - foot, bottom=foot, **look, **marks)

@@ -10,6 +10,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 import pandas as pd
+import torch
 from torch import Tensor
 
 from vaebench.evaluation.confusion import CLASSES, most_confused
@@ -17,6 +18,7 @@ from vaebench.evaluation.interval import share_interval
 from vaebench.findings.criteria import Estimate, beats, estimate, points, winners
 from vaebench.findings.markdown import markdown_table
 from vaebench.findings.table import Record, cell
+from vaebench.findings.trainings import over_trainings
 
 STEADY = 0.9  # of all pairs of epochs, for a loss that rises or falls
 DOMINATED = 2.0  # reconstruction loss over KL from which it dominates
@@ -36,7 +38,7 @@ LEGIBLE = 60  # of them, by its count
 HIGH, BEST, MISREADING = 30, 5, 3  # the dimensions that its claims name
 
 Records = Mapping[int, Record]  # the VAEs' rows of the table, by latent dimension
-Curves = Mapping[int, pd.DataFrame]  # the losses of every training epoch, by latent dimension
+Curves = Mapping[int, Sequence[pd.DataFrame]]  # the losses of every epoch, of each training, by dimension
 
 _NO_MODEL = "no model of that dimension"
 _NO_OTHER = "no other model to compare with"
@@ -44,10 +46,20 @@ _UNFIT = "the classifiers are unfit"
 
 
 class Matrices(NamedTuple):
-    """Which digits one model mixes up."""
+    """Which digits one model mixes up, in each of its trainings."""
 
-    confusion: Tensor | None  # (10, 10), int64; row: true digit, column: read as; None from an unfit panel
-    overlap: Tensor  # (10, 10), float64; row: digit of a point, column: expected share of each digit there
+    confusions: Sequence[Tensor]  # (10, 10), int64; row: true digit, column: read as; none of an unfit panel
+    overlaps: Sequence[Tensor]  # (10, 10), float64; row: digit of a point, column: share of each digit there
+
+    @property
+    def confusion(self) -> Tensor | None:
+        """All trainings' together, or None."""
+        return torch.stack([*self.confusions]).sum(0) if self.confusions else None
+
+    @property
+    def overlap(self) -> Tensor:
+        """The mean over trainings."""
+        return torch.stack([*self.overlaps]).mean(0)
 
 
 class Outcome(Enum):
@@ -101,9 +113,10 @@ def verdict(parts: Iterable[Part]) -> str:
 def kl_rises(curves: Curves, reproduced: Curves) -> Finding:
     """Test whether KL rises while reconstruction falls, in every curve."""
 
-    def course(curve: pd.DataFrame | None, loss: str) -> str:
-        if curve is None:
+    def course(trainings: Sequence[pd.DataFrame] | None, loss: str) -> str:
+        if not trainings:
             return "–"
+        curve = mean_curve(trainings)
         text = f"{curve[loss].iloc[0]:.2f} → {curve[loss].iloc[-1]:.2f}"
         return f"{text} ({_rising(curve[loss]):.0%})" if len(curve) > 1 else text
 
@@ -132,7 +145,7 @@ def kl_rises(curves: Curves, reproduced: Curves) -> Finding:
         [
             _each(
                 f"in the {kind} models",
-                {dimension: judged(curve) for dimension, curve in found.items()},
+                {dimension: combine(map(judged, trainings)) for dimension, trainings in found.items()},
                 "no curve of two epochs",
             )
             for kind, found in kinds.items()
@@ -175,23 +188,24 @@ def still_falling(curves: Curves, reproduced: Curves, optimizer: str) -> Finding
     """Test whether the loss still falls in the report's last epoch, by its own recipe."""
     nothing = math.nan
 
-    def last_two(curve: pd.DataFrame | None) -> tuple[float, float]:
+    def last_two(trainings: Sequence[pd.DataFrame]) -> tuple[float, float]:
+        curve = mean_curve(trainings) if trainings else None
         found = {} if curve is None else dict(zip(curve["epoch"], curve["combined_loss"], strict=True))
         return found.get(EPOCHS - 1, nothing), found.get(EPOCHS, nothing)
 
-    def fall(curve: pd.DataFrame | None) -> float:
-        before, after = last_two(curve)
+    def fall(trainings: Sequence[pd.DataFrame]) -> float:
+        before, after = last_two(trainings)
         return 1 - after / before
 
     def judged(curve: pd.DataFrame) -> Outcome:
-        return Outcome.MISSING if math.isnan(fall(curve)) else _outcome(fall(curve) >= FLAT)
+        return Outcome.MISSING if math.isnan(fall([curve])) else _outcome(fall([curve]) >= FLAT)
 
     rows = [
         [
             str(dimension),
-            *(_or_dash(loss, ".2f") for loss in last_two(reproduced.get(dimension))),
-            _or_dash(fall(reproduced.get(dimension)), ".2%"),
-            _or_dash(fall(curves.get(dimension)), ".2%"),
+            *(_or_dash(loss, ".2f") for loss in last_two(reproduced.get(dimension, []))),
+            _or_dash(fall(reproduced.get(dimension, [])), ".2%"),
+            _or_dash(fall(curves.get(dimension, [])), ".2%"),
         ]
         for dimension in sorted({*curves, *reproduced})
     ]
@@ -210,7 +224,7 @@ def still_falling(curves: Curves, reproduced: Curves, optimizer: str) -> Finding
         [
             _each(
                 "still falling",
-                {dimension: judged(curve) for dimension, curve in reproduced.items()},
+                {dimension: combine(map(judged, trainings)) for dimension, trainings in reproduced.items()},
                 f"no curve of {EPOCHS} epochs",
             )
         ],
@@ -353,8 +367,7 @@ def sevens_and_nines(matrices: Mapping[int, Matrices]) -> Finding:
         rows.append([str(dimension), f"{overlap.rate:.1%}", str(overlap.rank), *cells])
     turning = Outcome.MISSING
     if MISREADING in read:
-        hits, count = turned[MISREADING], max(sevens[MISREADING], 1)
-        turning = _exceeds(Estimate(hits / count, *share_interval(hits, count)), CONFUSED)
+        turning = _exceeds(_turning(matrices[MISREADING].confusions), CONFUSED)
     rate = f"{100 * CONFUSED:.0f} %"
     return Finding(
         "7 and 9 overlap in the latent space; two sevens were reconstructed as nines at dimension "
@@ -388,6 +401,14 @@ def sevens_and_nines(matrices: Mapping[int, Matrices]) -> Finding:
     )
 
 
+def _turning(confusions: Sequence[Tensor]) -> Estimate:
+    """Return which share of the sevens is read as nines, over trainings."""
+    counts = [(int(confusion[7, 9]), max(int(confusion[7].sum()), 1)) for confusion in confusions]
+    lows, highs = zip(*(share_interval(hits, count) for hits, count in counts), strict=True)
+    value, low, high, _ = over_trainings([hits / count for hits, count in counts], lows, highs)
+    return Estimate(value, low, high)
+
+
 class _Place(NamedTuple):
     rank: int  # from 1, among the pairs
     rate: float
@@ -402,6 +423,11 @@ def _place(matrix: Tensor) -> _Place:
 
 def _judged(places: Mapping[int, _Place], holds: Callable[[_Place], bool]) -> dict[int, Outcome]:
     return {dimension: _outcome(holds(place)) for dimension, place in places.items()}
+
+
+def mean_curve(trainings: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the mean losses of every epoch over trainings."""
+    return pd.concat(trainings).groupby("epoch", as_index=False).mean()
 
 
 def _rising(losses: "pd.Series[float]") -> float:

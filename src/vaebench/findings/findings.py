@@ -42,7 +42,8 @@ class Scope(NamedTuple):
     test_images: int
     samples: int  # decoded from N(0, I), of each model
     likelihood_images: int  # test images of the importance-weighted bound
-    seed: int
+    evaluation_seed: int  # of all draws
+    trainings: int  # of each model
     recipe: str  # of the models
     optimizer: str  # likewise
     ceiling: float  # the highest inception score that the frequencies of the test digits allow
@@ -60,7 +61,7 @@ def findings(
     Args:
         table: see `benchmark_table`; its VAEs may be of any dimensions.
         matrices: of each VAE, by rising latent dimension.
-        curves: the losses of every training epoch of each VAE, by latent dimension.
+        curves: the losses of every training epoch, of each training of each VAE, by latent dimension.
         reproduced: the same of each model trained by the report's recipe.
         scope: what the numbers speak of.
     """
@@ -88,6 +89,7 @@ def findings(
 
 
 def _head(scope: Scope, warning: str) -> str:
+    seed = scope.evaluation_seed
     name = _DATASETS.get(scope.dataset, scope.dataset)
     likelihood_images = min(scope.likelihood_images, scope.test_images)
     alarm = (
@@ -104,16 +106,26 @@ numbers. The stage `aggregate` wrote this page: its wording and rules are fixed 
 `findings.py` of `src/vaebench/findings`, its numbers and verdicts are computed.
 
 **Data: {name}.** {scope.train_images:,} training and {scope.test_images:,} test images, {scope.samples:,}
-prior samples a model, {likelihood_images:,} images for the bounds on −log p(x), seed {scope.seed}.{others}
+prior samples a model, {likelihood_images:,} images for the bounds on −log p(x), seed {seed}.{others}
 *Benchmark* models are trained by the {scope.recipe} recipe, *reproduced* ones as the report trained its own;
 *published* is what it printed.
 
-Brackets hold 95 % intervals over images; they do not cover another training of the same model. One number
+{_brackets(scope.trainings)} One number
 beats another where their intervals do not overlap, which is cautious; a number without an interval is taken
 as it is. Those of recall and coverage are over real images, those of precision over samples, with the other
 set as it is. A part of a claim is *open* where its interval does not decide. A claim is *supported* where all
 decided parts hold, *not supported* where all fail, else *mixed*.
 """
+
+
+def _brackets(trainings: int) -> str:
+    if trainings == 1:
+        return """\
+Brackets hold 95 % intervals over images; they do not cover another training of the same model."""
+    return f"""\
+Each number of a VAE is the mean over {trainings} trainings, *sd* the standard deviation between them; models
+are reproduced once. Brackets hold 95 % intervals that cover both other images and other trainings (Zou &
+Donner 2008; see `trainings.py` there)."""
 
 
 def _verdict(finding: Finding) -> str:

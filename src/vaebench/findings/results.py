@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vaebench.pipeline.files import UnusableFileError, read_json, read_text
+from vaebench.pipeline.key import ModelKey
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +60,7 @@ class Training(Result):
     """What `train_vae` says of a training."""
 
     latent_dim: int
+    seed: int
     recipe: str
     epochs: int
     batch_size: int
@@ -75,6 +77,7 @@ class Reproduction(Result):
     """What `reproduce_report` says of a training."""
 
     latent_dim: int
+    seed: int
     kl_loss: float
     reconstruction_loss: float
     combined_loss: float
@@ -84,7 +87,7 @@ class Reproduction(Result):
 class Drawn(Result):
     """What scores are of."""
 
-    seed: int
+    evaluation_seed: int
     train_images: int
     test_images: int
     samples: int
@@ -95,6 +98,7 @@ class Evaluation(Drawn):
     """What `evaluate` finds of a model."""
 
     latent_dim: int
+    seed: int
     vae: AllScores
     pca: Scores
     kl_spectrum: list[float]
@@ -122,13 +126,13 @@ class References(Drawn):
     panel_confusion: Counts
 
 
-def read_result(path: Path, form: type[Result], latent_dim: int | None = None) -> dict[str, Any]:
+def read_result(path: Path, form: type[Result], key: ModelKey | None = None) -> dict[str, Any]:
     """Return the JSON of a result as it stands in the file.
 
     Args:
         path: the file.
         form: what it must hold.
-        latent_dim: which model it must be of, if of one.
+        key: which model it must be of, if of one.
 
     Raises:
         UnusableFileError: it is no JSON, lacks something, or is of another model.
@@ -140,8 +144,8 @@ def read_result(path: Path, form: type[Result], latent_dim: int | None = None) -
         problem = error.errors()[0]
         place = "".join(f"{part}: " for part in (".".join(map(str, problem["loc"])),) if part)
         raise UnusableFileError(path, f"{place}{problem['msg']}") from error
-    if latent_dim is not None and content["latent_dim"] != latent_dim:
-        raise UnusableFileError(path, f"is of {content['latent_dim']} latent dimensions, not of {latent_dim}")
+    if key and (found := ModelKey(content["latent_dim"], content["seed"])) != key:
+        raise UnusableFileError(path, f"is of {found.title}, not of {key.title}")
     return content
 
 
@@ -183,6 +187,27 @@ def read_benchmark(path: Path) -> "pd.DataFrame":
     if table.loc[table["model"].isin(["VAE", "PCA"]), "latent_dim"].isna().any():
         raise UnusableFileError(path, "has a model without a latent dimension")
     return table
+
+
+def read_trainings(path: Path) -> "pd.DataFrame":
+    """Return the table that `vaebench.findings.table.trainings_table` makes.
+
+    Raises:
+        UnusableFileError: it is no such table.
+    """
+    from vaebench.findings.table import NUMBERS
+
+    return _read_table(path, ["latent_dim", "seed", *NUMBERS])
+
+
+def read_keys(path: Path) -> list[ModelKey]:
+    """Return whose numbers that table has, by rising dimension, the seeds in their order.
+
+    Raises:
+        UnusableFileError: it is no such table.
+    """
+    table = read_trainings(path)
+    return [ModelKey(*map(int, key)) for key in zip(table["latent_dim"], table["seed"], strict=True)]
 
 
 def _read_table(path: Path, numbers: Sequence[str], texts: Sequence[str] = ()) -> "pd.DataFrame":

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
 
 from vaebench.findings.fitness import judged, panel_warning
 from vaebench.findings.markdown import markdown_table
+from vaebench.findings.trainings import combine
 
 Record = Mapping[str, Any]  # one file of metrics, or one row of a table, by name
 
@@ -39,13 +41,25 @@ SCORES = (
     *("class_overlap", "kl_per_unit", "active_units", "mutual_information", "marginal_kl"),
     "marginal_kl_floor",
 )
+_ENDS = ("low", "high", "spread", "mc_error")
+NUMBERS = tuple(score for score in SCORES if not score.endswith(tuple(f"_{end}" for end in _ENDS)))
+# Over several trainings each number has an interval, and a standard deviation between them. These columns are
+# there where they hold something.
+_OVER_TRAININGS = tuple(
+    column
+    for number in NUMBERS
+    for column in (f"{number}_low", f"{number}_high", f"{number}_training_sd")
+    if column not in SCORES
+)
 TRAINING = (
     *("training_seconds", "images_per_second", "recipe", "epochs", "training_precision", "threads"),
     "parameters",
 )
-DRAWN = ("seed", "train_images", "test_images", "samples", "likelihood_images")  # what the scores are of
+_MEASURED = ("training_seconds", "images_per_second")  # of each training: the table has their mean
+# What the scores are of.
+DRAWN = ("evaluation_seed", "train_images", "test_images", "samples", "likelihood_images")
 COLUMNS = (
-    *("model", "latent_dim"),
+    *("model", "latent_dim", "trainings"),
     *SCORES,
     *(f"reproduced_{loss}" for loss in LOSSES),
     *(f"report_{loss}" for loss in LOSSES),
@@ -53,7 +67,7 @@ COLUMNS = (
     *DRAWN,
 )
 TEXTS = ("model", "recipe", "training_precision")
-COUNTS = ("latent_dim", "active_units", "epochs", "threads", "parameters", *DRAWN)
+COUNTS = ("latent_dim", "trainings", "epochs", "threads", "parameters", *DRAWN)
 
 # What stands for a model where there is room for a dozen numbers.
 HEADLINE = (
@@ -106,7 +120,7 @@ def benchmark_table(
     """Return the VAEs by rising dimension, PCA likewise, the test images and pixel noise.
 
     Args:
-        trainings: what `train_vae` wrote of each model: `latent_dim` and the columns of `TRAINING`.
+        trainings: what `train_vae` wrote of each training: `latent_dim` and the columns of `TRAINING`.
         evaluations: what `evaluate` wrote of each: `latent_dim`, the columns of `DRAWN`, under `vae` all of
             `SCORES`, and under `pca` those that apply to PCA.
         references: the columns of `DRAWN`, and under `test images` and `pixel noise` the scores that apply.
@@ -114,37 +128,64 @@ def benchmark_table(
         report: the report's table, likewise.
 
     Returns:
-        The `COLUMNS`, `COUNTS` as nullable integers. A cell that does not apply is empty: among others, the
+        The `COLUMNS`, `COUNTS` as nullable integers. A VAE's numbers are means over its trainings: see
+        `vaebench.findings.trainings`. A cell that does not apply is empty: among others, the
         `report_` and `reproduced_` ones of a dimension that the report did not train, and what an unfit panel
         read.
 
     Raises:
         KeyError: a VAE lacks a score, or a score has no column.
     """
-    trained = {training["latent_dim"]: training for training in trainings}
+    trained, evaluated = _by_dimension(trainings), _by_dimension(evaluations)
     compared = {
         f"{source}_{loss}": {row["latent_dim"]: row[loss] for row in rows}
         for source, rows in (("reproduced", list(reproductions)), ("report", report.to_dict("records")))
         for loss in LOSSES
     }
     vaes, pcas = [], []
-    for evaluation in sorted(evaluations, key=lambda evaluation: int(evaluation["latent_dim"])):
-        latent_dim = evaluation["latent_dim"]
+    for latent_dim, found in sorted(evaluated.items()):
+        evaluation = found[0]
         drawn = {column: evaluation[column] for column in DRAWN}
-        scores = _known(evaluation["vae"])
+        scores = [{score: _known(each["vae"])[score] for score in SCORES} for each in found]
         vaes.append(
-            {"model": "VAE", "latent_dim": latent_dim}
-            | {score: scores[score] for score in SCORES}
+            {"model": "VAE", "latent_dim": latent_dim, "trainings": len(found)}
+            | combine(scores, NUMBERS)
             | {column: losses.get(latent_dim) for column, losses in compared.items()}
-            | {column: trained[latent_dim][column] for column in TRAINING}
+            | {column: trained[latent_dim][0][column] for column in TRAINING}
+            | {column: fmean(each[column] for each in trained[latent_dim]) for column in _MEASURED}
             | drawn
         )
         pcas.append({"model": "PCA", "latent_dim": latent_dim, **_known(evaluation["pca"]), **drawn})
     drawn = {column: references[column] for column in DRAWN}
     ends = [{"model": name, **_known(references[name]), **drawn} for name in ("test images", "pixel noise")]
-    table = pd.DataFrame([*vaes, *pcas, *ends], columns=list(COLUMNS))
-    types = {column: "Int64" if column in COUNTS else "float64" for column in COLUMNS if column not in TEXTS}
+    known = {column for row in vaes for column in row}
+    columns = [*COLUMNS, *(column for column in _OVER_TRAININGS if column in known)]
+    table = pd.DataFrame([*vaes, *pcas, *ends], columns=columns)
+    types = {column: "Int64" if column in COUNTS else "float64" for column in columns if column not in TEXTS}
     return judged(table.astype(types))
+
+
+def trainings_table(trainings: Iterable[Record], evaluations: Iterable[Record]) -> pd.DataFrame:
+    """Return the numbers of every training: a row each, in the order of the evaluations.
+
+    Args:
+        trainings: see `benchmark_table`.
+        evaluations: likewise.
+    """
+    measured = {(each["latent_dim"], each["seed"]): each for each in trainings}
+    rows = []
+    for evaluation in evaluations:
+        key = {name: evaluation[name] for name in ("latent_dim", "seed")}
+        scores = {number: evaluation["vae"][number] for number in NUMBERS}
+        rows.append({**key, **scores, **{name: measured[(*key.values(),)][name] for name in TRAINING}})
+    return pd.DataFrame(rows)
+
+
+def _by_dimension(rows: Iterable[Record]) -> dict[int, list[Record]]:
+    found: dict[int, list[Record]] = {}
+    for row in rows:
+        found.setdefault(int(row["latent_dim"]), []).append(row)
+    return found
 
 
 def records(table: pd.DataFrame) -> list[Record]:
@@ -164,11 +205,7 @@ def headline(table: pd.DataFrame, latent_dim: int) -> dict[str, float]:
         KeyError: there is none of that dimension.
     """
     row = rows_of(table, "VAE")[latent_dim]
-    return {
-        name: int(row[name]) if name in COUNTS else float(row[name])
-        for name in HEADLINE
-        if not pd.isna(row[name])
-    }
+    return {name: float(row[name]) for name in HEADLINE if not pd.isna(row[name])}
 
 
 def to_markdown(table: pd.DataFrame) -> str:
@@ -221,6 +258,8 @@ def _short(rows: Iterable[Record]) -> list[list[str]]:
 def cell(row: Record, column: str, form: str = "") -> str:
     """Return a number as a table shows it, with its interval if it has one: `8.02 (7.95–8.07)`.
 
+    Over several trainings, the standard deviation between them follows: `8.02 (7.90–8.12, sd 0.03)`.
+
     Args:
         row: a row of the table.
         column: which of its numbers; `_low` and `_high` name the interval.
@@ -239,7 +278,9 @@ def cell(row: Record, column: str, form: str = "") -> str:
     if pd.isna(low) or pd.isna(high):
         return text
     ends = [f"{end:{form}}".rstrip("%") for end in (low, high)]
-    return f"{text} ({(' to ' if low < 0 else '–').join(ends)})"
+    spread = row.get(f"{column}_training_sd", math.nan)
+    between = "" if pd.isna(spread) else f", sd {f'{spread:{form}}'.rstrip('%')}"
+    return f"{text} ({(' to ' if low < 0 else '–').join(ends)}{between})"
 
 
 def _decimals(value: float) -> int:

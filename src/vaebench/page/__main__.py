@@ -7,6 +7,7 @@ import typer
 
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import read_text, write_text
+from vaebench.pipeline.key import by_dimension, first_of_each
 from vaebench.pipeline.params import load_params
 from vaebench.pipeline.stage import require_result, require_writable, run_stage, say
 
@@ -15,10 +16,10 @@ def main(
     output: Annotated[Path, typer.Option(help="The file to write.")] = Path("report.html"),
 ) -> None:
     """Write the report page."""
-    dataset = load_params().data.dataset
+    params = load_params()
     require_writable([output.parent])
     table_file = require_result(paths.BENCHMARK_CSV)
-    findings_file = require_result(paths.FINDINGS)
+    trainings_file, findings_file = require_result(paths.TRAININGS_CSV), require_result(paths.FINDINGS)
 
     import torch
 
@@ -30,6 +31,7 @@ def main(
         Training,
         read_benchmark,
         read_curve,
+        read_keys,
         read_result,
     )
     from vaebench.models.classifier import load_classifier
@@ -40,53 +42,50 @@ def main(
     from vaebench.pipeline.origin import head
 
     table = read_benchmark(table_file)
-    dimensions = sorted(int(each) for each in table.loc[table["model"] == "VAE", "latent_dim"])
-    trainings = {
-        each: read_result(require_result(paths.training(each)), Training, each) for each in dimensions
-    }
-    evaluations = {
-        each: read_result(require_result(paths.evaluation(each)), Evaluation, each) for each in dimensions
-    }
+    keys = read_keys(trainings_file)
+    trainings = {key: read_result(require_result(paths.training(key)), Training, key) for key in keys}
+    evaluations = {key: read_result(require_result(paths.evaluation(key)), Evaluation, key) for key in keys}
+    curves = {key: read_curve(require_result(paths.curve(key)), tested=True) for key in keys}
     models = {
-        each: Explored(
-            load_vae(require_result(paths.vae_weights(each)), latent_dim=each),
-            load_pictures(require_result(paths.pictures(each)), each),
-            evaluations[each]["kl_spectrum"],
-            evaluations[each]["active"],
+        key: Explored(
+            load_vae(require_result(paths.vae_weights(key)), latent_dim=key.latent_dim),
+            load_pictures(require_result(paths.pictures(key)), key.latent_dim),
+            evaluations[key]["kl_spectrum"],
+            evaluations[key]["active"],
         )
-        for each in dimensions
+        for key in first_of_each(keys)
     }
     references = read_result(require_result(paths.REFERENCES), References)
     # Numbers that tell the run which made a file from all others.
     files: list[tuple[str, Path, dict[str, float]]] = [("report", paths.REPORT, {})]
-    for each in dimensions:
-        seconds = {"training_seconds": trainings[each]["training_seconds"]}
-        files.append((f"train_vae@{each}", paths.training(each), seconds))
-        files.append((f"evaluate@{each}", paths.evaluation(each), evaluations[each]["vae"]))
-        if paths.reproduction(each).is_file():
-            reproduction = read_result(paths.reproduction(each), Reproduction, each)
-            seconds = {"training_seconds": reproduction["training_seconds"]}
-            files.append((f"reproduce_report@{each}", paths.reproduction(each), seconds))
+    for key in keys:
+        seconds = {"training_seconds": trainings[key]["training_seconds"]}
+        files.append((f"train_vae@{key.item}", paths.TRAININGS_CSV, seconds))
+        files.append((f"evaluate@{key.item}", paths.TRAININGS_CSV, evaluations[key]["vae"]))
+    for key in models:
+        reproduction = read_result(require_result(paths.reproduction(key)), Reproduction, key)
+        seconds = {"training_seconds": reproduction["training_seconds"]}
+        files.append((f"reproduce_report@{key.item}", paths.BENCHMARK_CSV, seconds))
     files.append(("aggregate", paths.FINDINGS, {}))
     noise = {f"pixel_noise_{name}": value for name, value in references["pixel noise"].items()}
-    files.append(("evaluate_references", paths.REFERENCES, noise))
+    files.append(("evaluate_references", paths.BENCHMARK_CSV, noise))
     runs = recorded_runs()
     page = build(
         Results(
             table=table,
             findings=read_text(findings_file),
             trainings=trainings,
-            curves={each: read_curve(require_result(paths.curve(each)), tested=True) for each in dimensions},
+            curves=by_dimension(curves),
             models=models,
             panel=[
                 load_classifier(require_result(paths.classifier_weights(each)), torch.device("cpu"))
-                for each in range(references["panel"])
+                for each in params.classifier.seeds
             ],
             panel_accuracy=references["panel_test_accuracy"],
             plots=paths.BENCHMARK_PLOTS,
             origins=[trace(*made, runs) for made in files],
             commit=head(),
-            dataset=dataset,
+            dataset=params.data.dataset,
         )
     )
     write_text(output, page)

@@ -25,6 +25,7 @@ from vaebench.page import charts
 from vaebench.page.explorer import Explored, explorer_data
 from vaebench.page.origin import Origin
 from vaebench.pipeline.files import UnusableFileError
+from vaebench.pipeline.key import ModelKey
 
 _FILES = resources.files("vaebench.page")
 _TENSORFLOW = ("tf-core-4.22.0.min.js", "tf-backend-wasm-4.22.0.min.js")
@@ -102,9 +103,9 @@ class Results:
 
     table: pd.DataFrame  # see `vaebench.findings.table.benchmark_table`
     findings: str  # Markdown
-    trainings: Mapping[int, Record]  # metrics/training, by latent dimension
-    curves: Mapping[int, pd.DataFrame]  # losses by epoch, likewise
-    models: Mapping[int, Explored]  # likewise
+    trainings: Mapping[ModelKey, Record]  # what `train_vae` says of each
+    curves: Mapping[int, Sequence[pd.DataFrame]]  # losses by epoch of each training, by latent dimension
+    models: Mapping[ModelKey, Explored]  # of each latent dimension the first training
     panel: Sequence[Classifier]  # that reads images
     panel_accuracy: float  # share of the test digits that it reads right
     plots: Path  # the folder of the benchmark's pictures
@@ -143,6 +144,7 @@ def build(results: Results) -> str:
     vaes, pcas = rows_of(results.table, "VAE"), rows_of(results.table, "PCA")
     [tests] = [row for row in records(results.table) if row["model"] == "test images"]
     origins = {origin.stage: _shown(origin) for origin in results.origins}
+    first = {key.latent_dim: key.item for key in results.models}
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.from_string(_read("report.html.jinja"))
     threads = {int(training["threads"]) for training in results.trainings.values()}
@@ -155,12 +157,12 @@ def build(results: Results) -> str:
         provenance=_provenance(results.origins),
         panel_size=len(results.panel),
         panel_accuracy=f"{results.panel_accuracy:.1%}",
-        tiles=_tiles(vaes, tests),
-        trainings=[_training(training, origins) for training in results.trainings.values()],
+        tiles=_tiles(vaes, tests, first),
+        trainings=[_training(key, training, origins) for key, training in results.trainings.items()],
         threads=" or ".join(f"{count} thread{'s' if count > 1 else ''}" for count in sorted(threads)),
         losses=charts.LOSSES,
-        comparison=[_comparison(dimension, row, origins) for dimension, row in vaes.items()],
-        scores=[_score(score, vaes, tests, origins) for score in _scored(vaes)],
+        comparison=[_comparison(first[dimension], row, origins) for dimension, row in vaes.items()],
+        scores=[_score(score, vaes, tests, origins, first) for score in _scored(vaes)],
         galleries=[_gallery(kind, vaes, results.plots) for kind in _GALLERIES],
         wide=[_image(results.plots / f"{name}.png", title, alt) for name, title, alt in _WIDE],
         findings=_findings(results.findings),
@@ -168,7 +170,9 @@ def build(results: Results) -> str:
         runs_known=any(origin.run_id for origin in results.origins),
         commit=results.commit,
         charts_data=_json(_charts(results, vaes, pcas, tests)),
-        explorer_data=_json(explorer_data(results.models, results.panel)),
+        explorer_data=_json(
+            explorer_data({key.latent_dim: model for key, model in results.models.items()}, results.panel)
+        ),
         wasm=base64.b64encode((_FILES / "vendor" / _WASM).read_bytes()).decode(),
         tensorflow=_script("\n".join(_read(f"vendor/{name}") for name in _TENSORFLOW)),
         charts_script=_script("\n".join([_vega(), _read("charts.js"), _read("folds.js")])),
@@ -197,7 +201,7 @@ def _data_line(tests: Record, dataset: str) -> str:
     name = {"mnist": "MNIST", "digits": "Digits of scikit-learn"}[dataset]
     return (
         f"{name}: {tests['train_images']:,} training and {tests['test_images']:,} test images, "
-        f"{tests['samples']:,} prior samples a model, seed {tests['seed']}"
+        f"{tests['samples']:,} prior samples a model, seed {tests['evaluation_seed']}"
     )
 
 
@@ -222,7 +226,7 @@ def _share(found: Sequence[str], what: str) -> str:
     )
 
 
-def _tiles(vaes: Mapping[int, Record], tests: Record) -> list[_Tile]:
+def _tiles(vaes: Mapping[int, Record], tests: Record, first: Mapping[int, str]) -> list[_Tile]:
     """Return the numbers to see first; each is computed, as its sentence is."""
     tiles = []
     compared = [row for row in vaes.values() if not pd.isna(row["report_combined_loss"])]
@@ -241,7 +245,7 @@ def _tiles(vaes: Mapping[int, Record], tests: Record) -> list[_Tile]:
             best, *tied = ranked
             value = cell({column: vaes[best][column]}, column, score.form)
             note = f"{value}, {note}{_tied(tied)}"
-            tiles.append(_Tile(title, f"{best} dims", note, f"#made-evaluate-{best}"))
+            tiles.append(_Tile(title, f"{best} dims", note, f"#made-evaluate-{first[best]}"))
     standing = {dimension: found["all"] for dimension, found in points(vaes).items() if "all" in found}
     if standing:
         best, *tied = [each for each, share in standing.items() if share == max(standing.values())]
@@ -259,9 +263,9 @@ def _tied(dimensions: Sequence[int]) -> str:
     return f"; tied: {', '.join(map(str, dimensions))}" if dimensions else ""
 
 
-def _training(training: Record, origins: Mapping[str, Any]) -> dict[str, Any]:
-    latent_dim = training["latent_dim"]
+def _training(key: ModelKey, training: Record, origins: Mapping[str, Any]) -> dict[str, Any]:
     cells = [
+        f"{key.seed}",
         f"{training['parameters']:,}",
         training["recipe"],
         f"{training['epochs']}",
@@ -272,13 +276,13 @@ def _training(training: Record, origins: Mapping[str, Any]) -> dict[str, Any]:
         f"{training['training_seconds']:.0f}",
         f"{training['images_per_second']:,.0f}",
     ]
-    return {"latent_dim": latent_dim, "cells": cells, "origin": origins[f"train_vae@{latent_dim}"]}
+    return {"latent_dim": key.latent_dim, "cells": cells, "origin": origins[f"train_vae@{key.item}"]}
 
 
-def _comparison(latent_dim: int, row: Record, origins: Mapping[str, Any]) -> dict[str, Any]:
-    ours = origins[f"evaluate@{latent_dim}"]
+def _comparison(item: str, row: Record, origins: Mapping[str, Any]) -> dict[str, Any]:
+    ours = origins[f"evaluate@{item}"]
     report = origins["report"]
-    reproduced = origins.get(f"reproduce_report@{latent_dim}", report)
+    reproduced = origins.get(f"reproduce_report@{item}", report)
     columns = (
         ("kl_loss", ours),
         ("report_kl_loss", report),
@@ -292,18 +296,22 @@ def _comparison(latent_dim: int, row: Record, origins: Mapping[str, Any]) -> dic
     cells = [{"text": cell(row, column, ".2f"), "origin": origin} for column, origin in columns]
     change = row["combined_loss"] / row["report_combined_loss"] - 1
     cells.append({"text": "–" if math.isnan(change) else f"{change:+.1%}".replace("-", "−"), "origin": ours})
-    return {"latent_dim": latent_dim, "cells": cells}
+    return {"latent_dim": int(row["latent_dim"]), "cells": cells}
 
 
 def _score(
-    score: Criterion, vaes: Mapping[int, Record], tests: Record, origins: Mapping[str, Any]
+    score: Criterion,
+    vaes: Mapping[int, Record],
+    tests: Record,
+    origins: Mapping[str, Any],
+    first: Mapping[int, str],
 ) -> dict[str, Any]:
     best, *tied = _winners(vaes, score)
     standing = {best: "best", **dict.fromkeys(tied, "tied")}
     cells = [
         {
             "text": cell(row, score.column, score.form),
-            "origin": origins[f"evaluate@{dimension}"],
+            "origin": origins[f"evaluate@{first[dimension]}"],
             "standing": standing.get(dimension, ""),
         }
         for dimension, row in vaes.items()

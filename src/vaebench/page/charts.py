@@ -29,16 +29,24 @@ _SOURCES = {  # prefix of the table's columns -> name
 _KINDS = {"domain": list(_SOURCES.values()), "range": [OURS, REPRODUCED, PUBLISHED]}
 
 
-def loss_curves(curves: Mapping[int, pd.DataFrame], loss: str) -> Spec:
-    """Return one loss by epoch: a line a latent dimension, solid in training and dashed on test images.
+def loss_curves(curves: Mapping[int, Sequence[pd.DataFrame]], loss: str) -> Spec:
+    """Return one loss by epoch: a line a training of a dimension, dashed on test images.
 
     Args:
-        curves: by latent dimension, a row an epoch: `epoch`, and the losses with and without `test_`.
+        curves: by latent dimension, of each training a row an epoch: `epoch`, and the losses with and
+            without `test_`.
         loss: one of `LOSSES`.
     """
     values = [
-        {"epoch": int(row["epoch"]), "loss": row[f"{prefix}{loss}"], "dimension": dimension, "images": images}
-        for dimension, curve in curves.items()
+        {
+            "epoch": int(row["epoch"]),
+            "loss": row[f"{prefix}{loss}"],
+            "dimension": dimension,
+            "images": images,
+            "training": number,
+        }
+        for dimension, trainings in curves.items()
+        for number, curve in enumerate(trainings, 1)
         for prefix, images in (("", "training"), ("test_", "test"))
         for row in curve.to_dict("records")
     ]
@@ -53,7 +61,8 @@ def loss_curves(curves: Mapping[int, pd.DataFrame], loss: str) -> Spec:
             "y": {"field": "loss", "type": "quantitative", "scale": {"zero": False}, "title": LOSSES[loss]},
             "color": _by_dimension(curves),
             "strokeDash": {"field": "images", "sort": ["training", "test"], "legend": None},
-            "tooltip": _tooltip("dimension", "images", "epoch", "loss"),
+            "detail": {"field": "training"},
+            "tooltip": _tooltip("dimension", "training", "images", "epoch", "loss"),
         },
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -16,9 +16,22 @@ from vaebench.pipeline.stage import StageError
 PARAMS_FILE = Path("params.yaml")
 _UNKNOWN = ("extra_forbidden", "invalid_key")  # pydantic's words for a key that no field has
 
+
+def _different(seeds: list[int]) -> list[int]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("doubled")
+    return seeds
+
+
 # The description is what an error message says is allowed.
-Seed = Annotated[int, Field(ge=0, lt=2**31, description="an integer from 0 to 2147483647")]
+_SEED_ALLOWED = "an integer from 0 to 2147483647"
+Seed = Annotated[int, Field(ge=0, lt=2**31, description=_SEED_ALLOWED)]
 _LATENT_DIM_ALLOWED = "an integer from 1 to 512"
+Seeds = Annotated[
+    list[Seed],
+    Field(min_length=1, description="a list of different integers from 0 to 2147483647"),
+    AfterValidator(_different),
+]
 LatentDim = Annotated[int, Field(ge=1, le=512, description=_LATENT_DIM_ALLOWED)]
 Epochs = Annotated[int, Field(ge=1, le=10_000, description="an integer from 1 to 10000")]
 BatchSize = Annotated[int, Field(ge=1, le=65_536, description="an integer from 1 to 65536")]
@@ -45,6 +58,7 @@ class DataParams(_Section):
 class ClassifierParams(_Section):
     """How the digit classifier is trained."""
 
+    seeds: Seeds  # one a member of the panel
     epochs: Epochs
     batch_size: BatchSize
     learning_rate: LearningRate  # peak of the one-cycle schedule
@@ -75,6 +89,7 @@ class VaeParams(_Section):
 class EvaluateParams(_Section):
     """How many draws stand behind the scores."""
 
+    seed: Seed  # of all draws
     samples: Samples  # images decoded from N(0, I)
     bootstrap: Resamples  # resamples behind the inception score's 95 % interval
     paths: Count  # interpolations between test digits
@@ -85,8 +100,8 @@ class EvaluateParams(_Section):
 class Params(_Section):
     """All of `params.yaml`. There are no defaults here: the file holds them."""
 
-    seed: Seed
     latent_dim: LatentDim  # the model under study
+    seeds: Seeds  # each model's trainings
     precision: Precision = Field(description="mixed or float32")
     data: DataParams
     classifier: ClassifierParams
@@ -95,20 +110,32 @@ class Params(_Section):
 
 
 def _parse_latent_dim(text: str) -> int:
+    return _parsed(text, TypeAdapter(LatentDim), _LATENT_DIM_ALLOWED)
+
+
+def _parse_seed(text: str) -> int:
+    return _parsed(text, TypeAdapter(Seed), _SEED_ALLOWED)
+
+
+def _parsed(text: str, form: TypeAdapter[int], allowed: str) -> int:
     try:
-        return TypeAdapter(LatentDim).validate_python(int(text))
+        return form.validate_python(int(text))
     except ValueError as error:
-        raise typer.BadParameter(f"must be {_LATENT_DIM_ALLOWED}, got {text!r}") from error
+        raise typer.BadParameter(f"must be {allowed}, got {text!r}") from error
 
 
 # On the command line of a stage.
 LatentDimOption = Annotated[
     int, typer.Option(parser=_parse_latent_dim, help="Dimensions of the latent space.")
 ]
-MemberOption = Annotated[int, typer.Option(min=0, help="Its place in the panel of classifiers, from 0.")]
-PanelOption = Annotated[int, typer.Option(min=1, help="How many classifiers read the images.")]
+SeedOption = Annotated[int, typer.Option(parser=_parse_seed, help="What the training starts from.")]
 ModelOption = Annotated[int, typer.Option(parser=_parse_latent_dim, help="The model under study.")]
-LatentDimsArgument = Annotated[list[int], typer.Argument(parser=_parse_latent_dim, help="The benchmark.")]
+LatentDimsOption = Annotated[
+    list[int], typer.Option("--latent-dim", parser=_parse_latent_dim, help="Each model of the benchmark.")
+]
+SeedsOption = Annotated[
+    list[int], typer.Option("--seed", parser=_parse_seed, help="Each of their trainings.")
+]
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
@@ -137,7 +164,9 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
 def _explain(error: ValidationError) -> str:
     """Say of one problem which key it is and what is allowed; an unknown key, maybe a slip, comes first."""
     problem = min(error.errors(), key=lambda each: each["type"] not in _UNKNOWN)
-    *parents, last = (str(part) for part in problem["loc"])
+    # A number is a key that is none, or a place in a list.
+    parts = [part for part in problem["loc"] if isinstance(part, str) or problem["type"] in _UNKNOWN]
+    *parents, last = map(str, parts)
     key = ".".join([*parents, last])
     section: Any = Params
     for parent in parents:

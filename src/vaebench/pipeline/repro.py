@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from vaebench.pipeline.params import PARAMS_FILE, load_params
 from vaebench.pipeline.stage import StageError, run_stage, say
 
 Needs = Mapping[str, set[str]]  # of each stage by name, in DVC's order: the stages that it reads from
@@ -46,8 +47,10 @@ def reproduce(root: Path, jobs: int, variables: Mapping[str, str]) -> None:
         variables: what their environment has besides this process's own.
 
     Raises:
-        StageError: a stage failed. What ran beside it was let finish, and nothing else was started.
+        StageError: a parameter is not allowed, which DVC would say in its own words or not at all. Or a stage
+            failed: what ran beside it was let finish, and nothing else was started.
     """
+    load_params(root / PARAMS_FILE)
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     environment = {"OMP_NUM_THREADS": threads, **os.environ, **variables}
     needs = _graph(_dvc(root, "dag", "--dot"))

@@ -14,7 +14,7 @@ import typer
 
 from vaebench.pipeline.files import UnusableFileError
 from vaebench.pipeline.origin import git
-from vaebench.pipeline.paths import DATASET, REPORT, RESULT_FOLDERS, writer
+from vaebench.pipeline.paths import DATASET, REPORT, RESULT_FOLDERS, output, writer
 from vaebench.pipeline.process import Terminated, terminable
 from vaebench.pipeline.secrets import public
 
@@ -132,7 +132,7 @@ def _remedy(path: Path) -> str:
     if path == REPORT:
         return f"; {back}"
     if path.parts[:1] in (("models",), ("data",)):
-        back = f"`dvc pull --force {path}` brings back the recorded one"
+        back = f"`dvc pull --force {output(path) or path}` brings back the recorded one"
     return f"; {back}, {anew}" if stage else ""
 
 

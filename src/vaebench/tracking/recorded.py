@@ -3,6 +3,8 @@
 In a fresh clone nothing trains, so MLflow would know nothing. This sends what the stages would have sent.
 """
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,14 +19,16 @@ from vaebench.findings.results import (
     Training,
     read_benchmark,
     read_curve,
+    read_keys,
     read_result,
 )
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import md5
+from vaebench.pipeline.key import ModelKey, first_of_each
 from vaebench.pipeline.origin import COMMIT_TAG, git, origin, repository_root
 from vaebench.pipeline.params import PARAMS_FILE, load_params
 from vaebench.pipeline.process import PROCESS_TAG, identity, outcome
-from vaebench.pipeline.stage import StageError, require, run_stage, say
+from vaebench.pipeline.stage import StageError, require, require_result, run_stage, say
 from vaebench.tracking.leftovers import end_left_overs
 from vaebench.tracking.records import (
     WEIGHTS,
@@ -53,6 +57,7 @@ from vaebench.tracking.track import child_name, flat, now
 LOCK = Path("dvc.lock")
 COMMITTED = (str(PARAMS_FILE), str(LOCK), "metrics", "plots")
 
+_RECIPE = "latent_dim seed recipe epochs batch_size optimizer learning_rate training_precision"
 DESCRIPTION = """\
 The benchmark of commit {commit}, recorded from its files: nothing ran here. Times of runs are those of the
 recording; `training_seconds` says how long a training took.
@@ -86,7 +91,7 @@ def main() -> None:
     hashes = _hashes()
     weights = [stage.model[0] for stage in stages if stage.model]
     # What was trained here since is no model of that commit.
-    models = {file: digest for file, digest in hashes.items() if file in weights and _is(file, digest)}
+    models = {file: md5(file) for file in weights if _is(file.parent, hashes.get(file.parent, ""))}
     root = repository_root()
     uri = store_uri(root)
     with usable(uri):
@@ -109,13 +114,14 @@ def read_stages() -> Iterator[Stage]:
 
     params = load_params()
     table = read_benchmark(require(paths.BENCHMARK_CSV))
-    references = read_result(require(paths.REFERENCES), References)
+    models = read_keys(require(paths.TRAININGS_CSV))
+    once = first_of_each(models)
+    references = read_result(require_result(paths.REFERENCES), References)
     dimensions = list(rows_of(table, "VAE"))
-    yield from (_classifier(member) for member in range(references["panel"]))
-    yield from (_training(latent_dim, params.seed) for latent_dim in dimensions)
-    reproduced = [latent_dim for latent_dim in dimensions if paths.reproduction(latent_dim).is_file()]
-    yield from (_reproduction(latent_dim) for latent_dim in reproduced)
-    yield from (_evaluation(latent_dim) for latent_dim in dimensions)
+    yield from map(_classifier, params.classifier.seeds)
+    yield from (_training(key, pictured=key in once) for key in models)
+    yield from map(_reproduction, once)
+    yield from map(_evaluation, models)
     yield _references(references)
     model = params.latent_dim if params.latent_dim in dimensions else dimensions[0]
     numbers = {
@@ -123,57 +129,58 @@ def read_stages() -> Iterator[Stage]:
         for latent_dim in dimensions
         for name, score in headline(table, latent_dim).items()
     }
-    tables = [paths.BENCHMARK_CSV, paths.BENCHMARK_MD, paths.FINDINGS]
+    tables = [paths.BENCHMARK_CSV, paths.BENCHMARK_MD, paths.TRAININGS_CSV, paths.FINDINGS]
     about: dict[str, object] = {"latent_dim": model}
     yield Stage("aggregate", about, headline=headline(table, model) | numbers, artifacts=tables)
     yield Stage("render", about, artifacts=[paths.BENCHMARK_PLOTS, paths.MODEL_PLOTS])
 
 
-def _classifier(member: int) -> Stage:
-    file = require(paths.classifier_metrics(member))
+def _classifier(seed: int) -> Stage:
+    file = require_result(paths.classifier_metrics(seed))
     found = read_result(file, Classifier)
     about = _pick(found, "seed epochs batch_size learning_rate training_precision")
     scores = _pick(found, "test_accuracy expected_calibration_error")
-    model = (paths.classifier_weights(member), f"classifier-{member}", about)
-    return Stage(f"train_classifier@{member}", about, scores, model=model, artifacts=[file])
+    model = (paths.classifier_weights(seed), f"classifier-s{seed}", about)
+    return Stage(f"train_classifier@{seed}", about, scores, model=model, artifacts=[file])
 
 
-def _training(latent_dim: int, seed: int) -> Stage:
-    found = read_result(require(paths.training(latent_dim)), Training, latent_dim)
-    about = _pick(found, "latent_dim recipe epochs batch_size optimizer learning_rate training_precision")
-    curve = require(paths.curve(latent_dim))
-    drawn = [paths.BENCHMARK_PLOTS / f"{name}-d{latent_dim}.png" for name in ("samples", "reconstructions")]
+def _training(key: ModelKey, *, pictured: bool) -> Stage:
+    found = read_result(require_result(paths.training(key)), Training, key)
+    about = _pick(found, _RECIPE)
+    curve = require_result(paths.curve(key))
+    names = ("samples", "reconstructions") if pictured else ()
+    drawn = [paths.BENCHMARK_PLOTS / f"{name}-d{key.latent_dim}.png" for name in names]
     return Stage(
-        f"train_vae@{latent_dim}",
-        {"seed": seed, **about},
+        f"train_vae@{key.item}",
+        about,
         _pick(found, "training_seconds images_per_second parameters"),
         read_curve(curve, tested=True).to_dict("records"),
-        (paths.vae_weights(latent_dim), f"vae-d{latent_dim}", about),
+        (paths.vae_weights(key), f"vae-{key}", about),
         artifacts=[curve, *(file for file in drawn if file.is_file())],
         device=found["device"],
     )
 
 
-def _reproduction(latent_dim: int) -> Stage:
-    found = read_result(paths.reproduction(latent_dim), Reproduction, latent_dim)
-    curve = require(paths.reproduction_curve(latent_dim))
+def _reproduction(key: ModelKey) -> Stage:
+    found = read_result(require_result(paths.reproduction(key)), Reproduction, key)
+    curve = require_result(paths.reproduction_curve(key))
     return Stage(
-        f"reproduce_report@{latent_dim}",
-        _pick(found, "latent_dim recipe epochs batch_size optimizer learning_rate seed training_precision"),
+        f"reproduce_report@{key.item}",
+        _pick(found, _RECIPE),
         _pick(found, "reconstruction_loss kl_loss combined_loss training_seconds"),
         read_curve(curve, tested=False).to_dict("records"),
         artifacts=[curve],
     )
 
 
-def _evaluation(latent_dim: int) -> Stage:
-    file = require(paths.evaluation(latent_dim))
-    found = read_result(file, Evaluation, latent_dim)
+def _evaluation(key: ModelKey) -> Stage:
+    file = require_result(paths.evaluation(key))
+    found = read_result(file, Evaluation, key)
     return Stage(
-        f"evaluate@{latent_dim}",
-        _pick(found, "latent_dim seed panel", *load_params().evaluate.model_dump()),
+        f"evaluate@{key.item}",
+        _pick(found, "latent_dim seed evaluation_seed panel", *_draws()),
         {f"pca_{name}": value for name, value in found["pca"].items()},
-        scores=(paths.vae_weights(latent_dim), found["vae"]),
+        scores=(paths.vae_weights(key), found["vae"]),
         artifacts=[file],
     )
 
@@ -182,9 +189,13 @@ def _references(found: Mapping[str, Any]) -> Stage:
     scores = {name: found[name] for name in found if name.startswith("panel_") and name != "panel_confusion"}
     for kind in ("test images", "pixel noise"):
         scores |= {f"{kind.replace(' ', '_')}_{name}": value for name, value in found[kind].items()}
-    about = _pick(found, "seed panel", *load_params().evaluate.model_dump())
+    about = _pick(found, "evaluation_seed panel", *_draws())
     ceiling = _pick(found, "inception_score_ceiling")
     return Stage("evaluate_references", about, ceiling | scores, artifacts=[paths.REFERENCES])
+
+
+def _draws() -> list[str]:
+    return [*load_params().evaluate.model_dump(exclude={"seed"})]
 
 
 def _pick(found: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -208,7 +219,7 @@ def _commit() -> str:
 
 
 def _hashes() -> dict[Path, str]:
-    """Return what `dvc.lock` says of the files that stages wrote: the MD5 of each."""
+    """Return what `dvc.lock` says of what stages wrote: the MD5 of each file or folder."""
     from ruamel.yaml import YAML
 
     lock = YAML(typ="safe", pure=True).load(require(LOCK).read_text(encoding="utf-8"))
@@ -216,8 +227,14 @@ def _hashes() -> dict[Path, str]:
     return {Path(out["path"]): out["md5"] for out in outs if "md5" in out}
 
 
-def _is(file: Path, digest: str) -> bool:
-    return file.is_file() and md5(file) == digest
+def _is(output: Path, digest: str) -> bool:
+    """Return whether a file or folder is what DVC knows by `digest`; a folder's is of its list of files."""
+    if output.is_file():
+        return md5(output) == digest
+    files = sorted(file for file in output.rglob("*") if file.is_file())
+    listed = [{"md5": md5(file), "relpath": file.relative_to(output).as_posix()} for file in files]
+    text = json.dumps(listed, sort_keys=True).encode()
+    return f"{hashlib.md5(text, usedforsecurity=False).hexdigest()}.dir" == digest
 
 
 def _dataset(hashes: Mapping[Path, str]) -> DatasetRead:
@@ -225,7 +242,7 @@ def _dataset(hashes: Mapping[Path, str]) -> DatasetRead:
     digest = hashes.get(paths.DATASET, "")
     if _is(paths.DATASET, digest):
         return dataset_read("", paths.DATASET)
-    sizes = read_result(paths.REFERENCES, References)
+    sizes = read_result(require_result(paths.REFERENCES), References)
     return DatasetRead("", load_params().data.dataset, digest, sizes["train_images"], sizes["test_images"])
 
 

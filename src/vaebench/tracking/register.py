@@ -42,7 +42,7 @@ def main(
 
     from vaebench.findings.criteria import CRITERIA, estimate, winners
     from vaebench.findings.fitness import panel_warning
-    from vaebench.findings.results import read_benchmark
+    from vaebench.findings.results import read_benchmark, read_keys
     from vaebench.findings.table import cell, rows_of
     from vaebench.models.vae import load_vae
 
@@ -59,13 +59,14 @@ def main(
     if not estimates:
         raise StageError(f"{table_file}: has no VAE with {by}; `dvc repro aggregate` writes it")
     best, *tied = winners(estimates, higher=criterion.higher)
-    weights = require_result(paths.vae_weights(best))
+    key = next(each for each in read_keys(require_result(paths.TRAININGS_CSV)) if each.latent_dim == best)
+    weights = require_result(paths.vae_weights(key))
     load_vae(weights, latent_dim=best)  # which says if it is not what it should be
     tags = {
         "criterion": by,
         "value": cell(rows[best], by, criterion.form),
         "not_beaten": ", ".join(map(str, tied)) or "none",
-        "latent_dim": str(best),
+        **{name: str(value) for name, value in key.params().items()},
         "weights_md5": md5(weights),
     }
     about = (

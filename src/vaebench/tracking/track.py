@@ -252,8 +252,8 @@ def _open_parent(store: Store, execution: _Execution, stage: str) -> tuple[str, 
 
 
 def child_name(execution: str, stage: str) -> str:
-    """Return the name of a stage's run, short enough for a legend."""
-    return f"{execution.removeprefix('repro ')} · {stage}"
+    """Return the name of a stage's run: a list of narrow columns shows its beginning alone."""
+    return f"{stage} · {execution.removeprefix('repro ')}"
 
 
 def _execution(root: Path) -> _Execution:
