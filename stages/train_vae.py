@@ -17,6 +17,7 @@ def main(latent_dim: LatentDimOption, seed: SeedOption) -> None:
     from vaebench.device import Workers, select_device
     from vaebench.models.vae import build_vae, save_vae
     from vaebench.tracking.progress import follow
+    from vaebench.tracking.strip import Strip
     from vaebench.tracking.track import track
     from vaebench.training.train_vae import train_vae
 
@@ -30,8 +31,9 @@ def main(latent_dim: LatentDimOption, seed: SeedOption) -> None:
         training = train_vae(
             vae, dataset.train.images, dataset.test.images, **recipe, seed=seed, workers=workers
         )
-        name, rate = key.title, f"vae.{params.vae.recipe}.learning_rate"
-        epochs = follow(training, run, name, rate)
+        strip = Strip(vae, dataset.test.images, recipe["epochs"])
+        rate = f"vae.{params.vae.recipe}.learning_rate"
+        epochs = follow(strip.follow(training), run, key.title, rate)
         seconds = sum(epoch.seconds for epoch in epochs)
         statistics = {
             "training_seconds": seconds,
@@ -47,6 +49,7 @@ def main(latent_dim: LatentDimOption, seed: SeedOption) -> None:
         run.log_metrics(statistics)
         run.log_model(paths.vae_weights(key), f"vae-{key}", about)
         run.log_artifact(paths.curve(key))
+        run.log_strip(strip)
 
 
 if __name__ == "__main__":

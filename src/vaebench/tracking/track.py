@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -55,6 +56,7 @@ from vaebench.tracking.unsent import Outbox
 
 if TYPE_CHECKING:
     from vaebench.data.dataset import Dataset
+    from vaebench.tracking.strip import Strip
 
 StageParams = Mapping[str, str | int | float]
 
@@ -128,6 +130,13 @@ class StageRun:
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Record a file, or a folder with all that it holds, in `folder` of the run's artifacts."""
         self._record(Artifact(self._run_id, path, folder))
+
+    def log_strip(self, strip: "Strip") -> None:
+        """Record what a model made of the same digits, epoch after epoch."""
+        with TemporaryDirectory() as folder:
+            path = Path(folder, "epochs.png")
+            strip.save(path)
+            self.log_artifact(path)
 
     def log_table(self, path: Path) -> None:
         """Record a file that stands for the whole execution, on the parent run too."""
