@@ -44,6 +44,9 @@ def test_report_is_made_and_its_numbers_lead_to_their_runs(browser: "Browser", p
         link = row.locator("a").last.get_attribute("href") or ""
         assert visit.outside() == visit.errors == []
     client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    parent = client.get_run(link.rpartition("/")[2]).data.tags["mlflow.parentRunId"]
+    [kept] = (project / "mlartifacts").glob(f"**/{parent}/artifacts/report.html")
+    assert kept.read_bytes() == (project / "report.html").read_bytes()
     assert client.get_run(link.rpartition("/")[2]).data.tags["dvc.stage"] == "evaluate@5-0"
 
 

@@ -27,6 +27,7 @@ from vaebench.pipeline.params import load_params
 from vaebench.pipeline.process import PROCESS_TAG, Terminated
 from vaebench.pipeline.stage import StageError
 from vaebench.tracking import track as tracking
+from vaebench.tracking.history import attach
 from vaebench.tracking.store import open_store, store_uri
 from vaebench.tracking.track import StageRun, track
 from vaebench.tracking.unsent import Outbox
@@ -259,6 +260,22 @@ def test_model_has_its_scores_and_models_sort_by_them(repo: Path, digits: Datase
     assert [run.data.metrics for run in evaluations] == [{"fid": 9.0}, {"fid": 4.0}, {"fid": 1.0}]
 
 
+def test_page_goes_to_the_newest_execution_with_its_numbers(repo: Path) -> None:
+    page, uri = Path("report.html"), f"sqlite:///{repo / 'mlflow.db'}"
+    for fid in (3.0, 4.0, 3.0):
+        with track("aggregate", params={}) as run:
+            run.log_headline({"fid": fid, "kid": 1.0})
+    for content, fid in (("first", 3.0), ("second", 3.0), ("other", 5.0)):
+        page.write_text(content)
+        attach(uri, page, {"fid": fid})
+    client = open_client(repo)
+    held = [[file.path for file in client.list_artifacts(run.info.run_id)] for run in parents(repo)]
+    assert held == [[], [], ["report.html"]]
+    [kept] = repo.glob("mlartifacts/**/report.html")
+    assert kept.read_text() == "second"
+    attach("sqlite:////nowhere/mlflow.db", page, {})  # no store is made
+
+
 def test_training_holds_pictures_and_its_execution_tables(repo: Path) -> None:
     weights, strange = repo / "d5.safetensors", repo / "d7.safetensors"
     weights.write_bytes(b"weights")
@@ -281,7 +298,7 @@ def test_training_holds_pictures_and_its_execution_tables(repo: Path) -> None:
     assert held == {
         name: ["benchmark.md"],
         f"train_vae@5 · {name[6:]}": ["samples-d5.png"],
-        f"{name[6:]} · render": ["benchmark.md"],
+        f"render · {name[6:]}": ["benchmark.md"],
     }
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vaebench.pipeline import paths
-from vaebench.pipeline.files import read_text, write_text
+from vaebench.pipeline.files import read_json, read_text, write_text
 from vaebench.pipeline.key import by_dimension, first_of_each
 from vaebench.pipeline.params import load_params
 from vaebench.pipeline.stage import require_result, require_writable, run_stage, say
@@ -34,11 +34,12 @@ def main(
         read_keys,
         read_result,
     )
+    from vaebench.findings.table import HEADLINE
     from vaebench.models.classifier import load_classifier
     from vaebench.models.vae import load_vae
     from vaebench.page.build import Results, build
     from vaebench.page.explorer import Explored
-    from vaebench.page.origin import recorded_runs, trace
+    from vaebench.page.origin import keep, recorded_runs, trace
     from vaebench.pipeline.origin import head
 
     table = read_benchmark(table_file)
@@ -89,6 +90,9 @@ def main(
         )
     )
     write_text(output, page)
+    if runs:
+        scores = read_json(paths.MODEL_METRICS) if paths.MODEL_METRICS.is_file() else {}
+        keep(output, {name: scores[name] for name in HEADLINE if name in scores})
     say(f"{output}: {output.stat().st_size / 1e6:.1f} MB; open it in a browser")
 
 

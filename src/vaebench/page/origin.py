@@ -10,7 +10,7 @@ from urllib.parse import quote
 from vaebench.pipeline.origin import git, repository_root
 from vaebench.pipeline.secrets import bare, one_line
 from vaebench.pipeline.stage import say
-from vaebench.tracking.history import finished_stages
+from vaebench.tracking.history import attach, finished_stages
 from vaebench.tracking.store import STAGE_TAG, store_uri
 
 LOCAL_UI = "http://127.0.0.1:5000"  # where `make ui` shows the local store
@@ -85,9 +85,7 @@ def recorded_runs() -> list[Run]:
         uri = store_uri(repository_root())
         finished = finished_stages(uri)
     except Exception as error:  # whatever its server, database or driver raises
-        place = os.environ.get("MLFLOW_TRACKING_URI") or "mlflow.db"
-        reason = one_line(f"MLflow at {place} cannot be read ({error})")
-        say(f"warning: {reason}; the page has no links to runs")
+        _warn(f"cannot be read ({error})", "the page has no links to runs")
         return []
     address = bare(uri).rstrip("/") if uri.startswith("http") else LOCAL_UI
     return [
@@ -99,6 +97,24 @@ def recorded_runs() -> list[Run]:
         )
         for run in finished
     ]
+
+
+def keep(page: Path, numbers: Mapping[str, float]) -> None:
+    """Add the page to the record of the execution that it shows; a store that takes it not costs a warning.
+
+    Args:
+        page: the file.
+        numbers: that the execution came to.
+    """
+    try:
+        attach(store_uri(repository_root()), page, numbers)
+    except Exception as error:  # likewise
+        _warn(f"takes no page ({error})", f"{page} is there alone")
+
+
+def _warn(problem: str, consequence: str) -> None:
+    place = os.environ.get("MLFLOW_TRACKING_URI") or "mlflow.db"
+    say(f"warning: {one_line(f'MLflow at {place} {problem}')}; {consequence}")
 
 
 def web_address(remote: str) -> str:
