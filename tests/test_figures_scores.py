@@ -649,7 +649,10 @@ def test_each_training_is_a_point() -> None:
     once = table[table["model"] == "VAE"]
     again = once.assign(fid=once["fid"] + 1, kl_loss=once["kl_loss"] + 1)
     trainings = pd.concat([once, again])
-    [fid] = [axes for axes in figures.criteria(table, trainings, CEILING, CAP).axes if "FID ↓" in texts(axes)]
+    figure = figures.criteria(table, trainings, CEILING, CAP)
+    named = [[text.get_text() for text in each.legends[0].get_texts()] for each in (figure, criteria(table))]
+    assert ["each training" in names for names in named] == [True, False]
+    [fid] = [axes for axes in figure.axes if "FID ↓" in texts(axes)]
     [points] = [line for line in fid.lines if line.get_marker() == "_"]
     places = [sorted(once["latent_dim"]).index(dimension) for dimension in trainings["latent_dim"]]
     assert np.asarray(points.get_xdata()).tolist() == places

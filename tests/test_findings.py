@@ -277,6 +277,19 @@ def test_posterior_that_collapsed_is_dominated_by_reconstruction() -> None:
     assert "| 2 | inf |" in finding.numbers
 
 
+def test_balance_is_open_where_the_trainings_do_not_decide() -> None:
+    def balance(**ends: float) -> Outcome:
+        models = vaes(30, changes={30: {"kl_loss": 10.0, "reconstruction_loss": 14.0}})
+        models[30] = {**models[30], "reproduced_kl_loss": math.nan} | ends
+        return outcomes(claims.losses_balance(models))[1]
+
+    assert balance() == YES
+    assert balance(reconstruction_loss_low=13.0, reconstruction_loss_high=14.9) == YES
+    assert balance(reconstruction_loss_low=13.0, reconstruction_loss_high=15.1) == OPEN
+    assert balance(kl_loss_low=9.0, kl_loss_high=11.0) == OPEN
+    assert balance(kl_loss_low=1.0, kl_loss_high=2.0) == NO
+
+
 # Ten epochs.
 
 
@@ -551,6 +564,14 @@ def test_sevens_turn_into_nines_in_every_training_or_that_is_open() -> None:
         return outcomes(finding)[-1]
 
     assert [turning(40), turning(40, 41), turning(40, 200), turning(2, 1)] == [YES, YES, OPEN, NO]
+
+
+def test_pair_that_is_misread_after_one_training_alone_is_so_in_part() -> None:
+    overlap = matrix({}).double() / 1000
+    trainings = [matrix({(7, 9): 100, (9, 7): 100}), matrix({})]
+    finding = claims.sevens_and_nines({3: Matrices(trainings, [overlap, overlap])})
+    assert outcomes(finding)[2] == PARTLY
+    assert finding.parts[2].statement == "their reconstructions are misread (3)"
 
 
 def page(

@@ -55,10 +55,18 @@ def test_interval_covers_the_truth_as_often_as_it_says() -> None:
 def test_scores_are_combined_by_name() -> None:
     first = {"fid": 2.0, "fid_low": 1.0, "fid_high": 3.0, "fid_spread": 0.5, "mse": 4.0}
     second = first | {"fid": 3.0, "fid_low": 2.0, "fid_high": 4.0, "fid_spread": 1.5}
-    assert combine([first], ["fid", "mse"]) == first
-    found = combine([first, second], ["fid", "mse"])
+    names = {"fid": (-math.inf, math.inf), "mse": (0.0, math.inf)}
+    assert combine([first], names) == first
+    found = combine([first, second], names)
     assert (found["fid"], found["fid_spread"], found["mse"]) == (2.5, 1.0, 4.0)
     assert found["fid_training_sd"] == pytest.approx(math.sqrt(0.5))
     assert (found["mse_low"], found["mse_high"], found["mse_training_sd"]) == (4.0, 4.0, 0.0)
     assert found["fid_low"] < 1.5
     assert found["fid_high"] > 3.5
+
+
+def test_interval_ends_where_the_score_does() -> None:
+    shares = [{"coverage": 0.1}, {"coverage": 0.9}]
+    found = combine(shares, {"coverage": (0.0, 1.0)})
+    assert (found["coverage_low"], found["coverage_high"]) == (0.0, 1.0)
+    assert combine(shares, {"coverage": (-math.inf, math.inf)})["coverage_low"] < 0

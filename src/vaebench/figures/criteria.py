@@ -121,6 +121,7 @@ def criteria(table: pd.DataFrame, trainings: pd.DataFrame, ceiling: float, infor
         "↑ higher is better, ↓ lower is better. What lies off the scale of a panel is written at its edge.",
         panel_warning(table),
     )
+    several = bool(trainings["latent_dim"].duplicated().any())
     limits = {"inception_score": ("ceiling", ceiling), "mutual_information": ("ln N", information_cap)}
     dimensions = sorted({int(dimension) for dimension in table["latent_dim"].dropna()})
     top = HEADER
@@ -129,7 +130,7 @@ def criteria(table: pd.DataFrame, trainings: pd.DataFrame, ceiling: float, infor
         for column, cell in enumerate(row):
             left = MARGIN + column * _CELL
             if cell is None:
-                _key(figure, left + _LEFT, top)
+                _key(figure, left + _LEFT, top, several=several)
                 continue
             group, panel = cell
             if panel in firsts:
@@ -166,7 +167,7 @@ def _draw(
     axes.plot(at, vae, color=VAE, zorder=4, label="VAE", **_DOTS)
     if trainings["latent_dim"].duplicated().any() and not np.isnan(vae).all():
         places = [dimensions.index(dimension) for dimension in trainings["latent_dim"]]
-        axes.plot(places, trainings[panel.column], "_", color=VAE, markersize=7, zorder=4)
+        axes.add_line(_training_mark("", places, trainings[panel.column].tolist()))
     best = _best(vae, panel.better)
     if best is not None:
         axes.plot(at[best], vae[best], color=VAE, marker="o", markersize=6.5, zorder=5, label="best")
@@ -298,11 +299,16 @@ def _head(figure: Figure, name: str, left: float, right: float, top: float) -> N
     figure.text(left / width, 1 - (top + 10) / height, name, va="top", size=11.5, weight="bold")
 
 
-def _key(figure: Figure, left: float, top: float) -> None:
-    """Say what is what."""
+def _training_mark(label: str, x: Sequence[float] = (), y: Sequence[float] = ()) -> Line2D:
+    return Line2D(x, y, color=VAE, marker="_", markersize=7, linestyle="", zorder=4, label=label)
+
+
+def _key(figure: Figure, left: float, top: float, *, several: bool) -> None:
+    """Say what is what; `several`: models have more than one training."""
     width, height = figure.bbox.size
     handles = [
         Line2D([], [], color=VAE, label="VAE, 95% interval", **_DOTS),
+        *([_training_mark("each training")] if several else []),
         Line2D([], [], color=VAE, marker="o", markersize=6.5, linestyle="", label="the best VAE"),
         Line2D([], [], color=PCA, marker="o", markersize=3, linewidth=1.4, label="PCA"),
         Line2D([], [], color=_TEST, linestyle="--", linewidth=1.2, label="test images"),

@@ -89,12 +89,14 @@ def benchmark_curves(curves: Mapping[int, Sequence[pd.DataFrame]]) -> Figure:
         curves: for each latent dimension, of each training what `loss_curves` takes.
     """
     width, height, stride = 236, 330, 322
+    several = any(len(trainings) > 1 for trainings in curves.values())
     figure = new_figure(
         WIDTH,
         HEADER + height + 104,
         "Loss over training, by latent dimension",
         "Mean per training image from the second epoch on. "
-        "The number at the end of each line is the latent dimension.",
+        "The number at the end of each line is the latent dimension."
+        + (" Thin: each training." if several else ""),
     )
     dimensions = sorted(curves)
     colours = [DIMENSION_COLOURS[place % len(DIMENSION_COLOURS)] for place in range(len(dimensions))]

@@ -156,13 +156,25 @@ def kl_rises(curves: Curves, reproduced: Curves) -> Finding:
 def losses_balance(vaes: Records) -> Finding:
     """Test whether reconstruction dominates the loss at low dimensions and balances with KL at 30."""
 
-    def ratio(row: Record, prefix: str) -> float:
-        error, kl = float(row[f"{prefix}reconstruction_loss"]), float(row[f"{prefix}kl_loss"])
+    def quotient(error: float, kl: float) -> float:
         return error / kl if kl else math.inf
 
+    def ratio(row: Record, prefix: str) -> float:
+        return quotient(float(row[f"{prefix}reconstruction_loss"]), float(row[f"{prefix}kl_loss"]))
+
+    def within(row: Record, prefix: str, lowest: float, highest: float) -> Outcome:
+        error, kl = f"{prefix}reconstruction_loss", f"{prefix}kl_loss"
+        ends = (
+            quotient(_end(row, error, "low"), _end(row, kl, "high")),
+            quotient(_end(row, error, "high"), _end(row, kl, "low")),
+        )
+        if lowest <= min(ends) and max(ends) <= highest:
+            return Outcome.YES
+        return Outcome.NO if max(ends) < lowest or min(ends) > highest else Outcome.OPEN
+
     def judged(row: Record, lowest: float, highest: float) -> Outcome:
-        found = [ratio(row, prefix) for prefix in ("", "reproduced_")]
-        return combine(_outcome(lowest <= each <= highest) for each in found if not math.isnan(each))
+        known = [prefix for prefix in ("", "reproduced_") if not math.isnan(ratio(row, prefix))]
+        return combine(within(row, prefix, lowest, highest) for prefix in known)
 
     prefixes = {"benchmark": "", "reproduced": "reproduced_", "published": "report_"}
     rows = [
@@ -241,7 +253,9 @@ def sparse(vaes: Records, noise: float) -> Finding:
 
     def emptier(dimension: int) -> Outcome:
         high, low = (
-            Estimate(row["marginal_kl"], row["marginal_kl_floor"], row["marginal_kl"])
+            Estimate(
+                row["marginal_kl"], _end(row, "marginal_kl_floor", "low"), _end(row, "marginal_kl", "high")
+            )
             for row in (vaes[HIGH], vaes[dimension])
         )
         if high.low - low.high >= EMPTIER:
@@ -351,9 +365,11 @@ def best_compromise(vaes: Records) -> Finding:
 
 def sevens_and_nines(matrices: Mapping[int, Matrices]) -> Finding:
     """Test whether 7 and 9 are among the most confused pairs, and how often sevens turn into nines at 3."""
-    overlaps = {dimension: _place(found.overlap) for dimension, found in matrices.items()}
     read = {key: found.confusion for key, found in matrices.items() if found.confusion is not None}
-    readings = {dimension: _place(confusion) for dimension, confusion in read.items()}
+    overlaps = {key: _place(found.overlap) for key, found in matrices.items()}
+    readings = {key: _place(confusion) for key, confusion in read.items()}
+    overlapping = {key: [*map(_place, found.overlaps)] for key, found in matrices.items()}
+    misread = {key: [*map(_place, found.confusions)] for key, found in matrices.items() if found.confusions}
     turned = {dimension: int(confusion[7, 9]) for dimension, confusion in read.items()}
     sevens = {dimension: int(confusion[7].sum()) for dimension, confusion in read.items()}
     unread = _UNFIT if matrices and not read else _NO_MODEL
@@ -381,19 +397,19 @@ def sevens_and_nines(matrices: Mapping[int, Matrices]) -> Finding:
         f"they overlap, or are misread, if the rate is at least {rate}; they stand out if they are among the "
         f"first {TOP} pairs. Sevens turn into nines if more than {rate} of them do, by the whole interval.",
         [
-            _each("7 and 9 overlap", _judged(overlaps, lambda place: place.rate >= CONFUSED)),
+            _each("7 and 9 overlap", _judged(overlapping, lambda place: place.rate >= CONFUSED)),
             _each(
                 f"they are among the {TOP} pairs that overlap most",
-                _judged(overlaps, lambda place: place.rank <= TOP),
+                _judged(overlapping, lambda place: place.rank <= TOP),
             ),
             _each(
                 "their reconstructions are misread",
-                _judged(readings, lambda place: place.rate >= CONFUSED),
+                _judged(misread, lambda place: place.rate >= CONFUSED),
                 unread,
             ),
             _each(
                 f"they are among the {TOP} pairs that are misread most",
-                _judged(readings, lambda place: place.rank <= TOP),
+                _judged(misread, lambda place: place.rank <= TOP),
                 unread,
             ),
             Part(f"sevens are reconstructed as nines at {MISREADING}", turning, unread),
@@ -421,8 +437,12 @@ def _place(matrix: Tensor) -> _Place:
     return _Place(1 + sum(pair.rate > rate for pair in pairs), rate)
 
 
-def _judged(places: Mapping[int, _Place], holds: Callable[[_Place], bool]) -> dict[int, Outcome]:
-    return {dimension: _outcome(holds(place)) for dimension, place in places.items()}
+def _judged(places: Mapping[int, Sequence[_Place]], holds: Callable[[_Place], bool]) -> dict[int, Outcome]:
+    """Return what holds of each model, in all of its trainings."""
+    return {
+        dimension: combine(_outcome(holds(place)) for place in trainings)
+        for dimension, trainings in places.items()
+    }
 
 
 def mean_curve(trainings: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -434,6 +454,12 @@ def _rising(losses: "pd.Series[float]") -> float:
     """Return the share of all pairs of epochs of which the later one has the higher loss."""
     rises = [later > earlier for earlier, later in combinations(losses, 2)]
     return sum(rises) / len(rises)
+
+
+def _end(row: Record, column: str, end: str) -> float:
+    """Return an end of a number's interval over trainings, which is the number itself where it has none."""
+    found = row.get(f"{column}_{end}", math.nan)
+    return float(row[column] if math.isnan(found) else found)
 
 
 def _outcome(holds: bool) -> Outcome:

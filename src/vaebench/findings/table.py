@@ -43,6 +43,11 @@ SCORES = (
 )
 _ENDS = ("low", "high", "spread", "mc_error")
 NUMBERS = tuple(score for score in SCORES if not score.endswith(tuple(f"_{end}" for end in _ENDS)))
+_SHARES = (
+    *("precision", "recall", "coverage", "legible_share", "legible_path_share"),
+    *("reconstruction_accuracy", "knn_accuracy", "probe_accuracy", "class_overlap"),
+)
+_OF_ANY_SIGN = ("negative_elbo", "nll_bound", "kid", "mutual_information", "marginal_kl")
 # Over several trainings each number has an interval, and a standard deviation between them. These columns are
 # there where they hold something.
 _OVER_TRAININGS = tuple(
@@ -149,7 +154,7 @@ def benchmark_table(
         scores = [{score: _known(each["vae"])[score] for score in SCORES} for each in found]
         vaes.append(
             {"model": "VAE", "latent_dim": latent_dim, "trainings": len(found)}
-            | combine(scores, NUMBERS)
+            | combine(scores, {number: _limits(number) for number in NUMBERS})
             | {column: losses.get(latent_dim) for column, losses in compared.items()}
             | {column: trained[latent_dim][0][column] for column in TRAINING}
             | {column: fmean(each[column] for each in trained[latent_dim]) for column in _MEASURED}
@@ -179,6 +184,12 @@ def trainings_table(trainings: Iterable[Record], evaluations: Iterable[Record]) 
         scores = {number: evaluation["vae"][number] for number in NUMBERS}
         rows.append({**key, **scores, **{name: measured[(*key.values(),)][name] for name in TRAINING}})
     return pd.DataFrame(rows)
+
+
+def _limits(number: str) -> tuple[float, float]:
+    """Return the least and the most that a number can be."""
+    least = -math.inf if number.startswith(_OF_ANY_SIGN) else 0.0
+    return least, 1.0 if number in _SHARES else math.inf
 
 
 def _by_dimension(rows: Iterable[Record]) -> dict[int, list[Record]]:

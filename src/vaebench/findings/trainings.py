@@ -45,19 +45,25 @@ def over_trainings(values: Sequence[float], lows: Sequence[float], highs: Sequen
     return Combined(value, value - below, value + above, spread)
 
 
-def combine(scores: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, float]:
+def combine(
+    scores: Sequence[Mapping[str, Any]], names: Mapping[str, tuple[float, float]]
+) -> dict[str, float]:
     """Return scores over trainings, each with `_low`, `_high` and `_training_sd` where that is known.
 
     Args:
         scores: those of each training.
-        names: what stands for itself among them; what is left, such as `_spread`, is averaged.
+        names: what stands for itself among them, and the least and the most that it can be; what is left,
+            such as `_spread`, is averaged.
     """
     found: dict[str, float] = {}
-    for name in names:
+    for name, (least, most) in names.items():
         ends = [[each.get(f"{name}_{end}", math.nan) for each in scores] for end in ("low", "high")]
         combined = over_trainings([each[name] for each in scores], *ends)
         found |= {name: combined.value}
-        rest = {"low": combined.low, "high": combined.high, "training_sd": combined.training_sd}
+        low, high = combined.low, combined.high
+        if len(scores) > 1:  # Student's t knows no limits; intervals over images keep theirs
+            low, high = max(low, least), min(high, most)
+        rest = {"low": low, "high": high, "training_sd": combined.training_sd}
         found |= {f"{name}_{end}": number for end, number in rest.items() if not math.isnan(number)}
     others = scores[0].keys() - found.keys()
     return found | {name: fmean(each[name] for each in scores) for name in sorted(others)}
