@@ -359,6 +359,8 @@ def test_committed_results_are_recorded_as_the_stages_did(
         said = contents(project, own.stages[stage])
         if stage in CLASSIFIERS:
             del said[1]["cross_entropy"]  # the curve of a classifier is in no file
+        if stage in TRAININGS:
+            said[3].remove("epochs.png")  # nor what a model made while it learnt
         assert contents(copy, made) == said
 
 

@@ -115,7 +115,7 @@ def assert_arrived(server: Server, root: Path, latent_dim: int) -> None:
 
     weights = "weights.safetensors"
     assert [file.path for file in client.list_logged_model_artifacts(model.model_id)] == [weights]
-    assert [file.path for file in client.list_artifacts(run_id)] == ["curve.csv"]
+    assert [file.path for file in client.list_artifacts(run_id)] == ["curve.csv", "epochs.png"]
     assert run.info.artifact_uri.startswith("mlflow-artifacts:")
     for written in (weights, "curve.csv"):
         [stored] = (server.folder / "artifacts").rglob(written)
