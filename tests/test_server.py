@@ -117,8 +117,8 @@ def assert_arrived(server: Server, root: Path, latent_dim: int) -> None:
     assert [file.path for file in client.list_logged_model_artifacts(model.model_id)] == [weights]
     assert [file.path for file in client.list_artifacts(run_id)] == ["curve.csv", "epochs.png"]
     assert run.info.artifact_uri.startswith("mlflow-artifacts:")
-    for written in (weights, "curve.csv"):
-        [stored] = (server.folder / "artifacts").rglob(written)
+    for owner, written in ((model.model_id, weights), (run_id, "curve.csv")):
+        [stored] = (server.folder / "artifacts").glob(f"**/{owner}/**/{written}")
         assert stored.read_bytes() == (root / f"models/vae/d{latent_dim}-s0" / written).read_bytes()
 
 
