@@ -4,8 +4,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
-from vaebench.demo import CHANGES, copy_project, set_params
+from vaebench.demo import CHANGES, copy_project, set_params, set_sweep
 from vaebench.pipeline.params import load_params
 from vaebench.pipeline.stage import StageError
 
@@ -24,6 +25,22 @@ def test_parameters_of_the_demo_are_allowed(tmp_path: Path) -> None:
     assert len(changed) <= len(CHANGES)  # the comments are still there
     with pytest.raises(KeyError):
         set_params(path, {"vae.quick.epochs": 1})
+
+
+def test_demo_trains_fewer_models_wherever_models_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "dvc.yaml"
+    path.write_text((ROOT / "dvc.yaml").read_text())
+    set_sweep(path, (3, 4))
+    stages = yaml.safe_load(path.read_text())["stages"]
+    swept = [3, 4, "${latent_dim}"]
+    trained = [
+        stages[stage]["matrix"]["latent_dim"] for stage in ("train_vae", "evaluate", "reproduce_report")
+    ]
+    gathered = [stages[stage]["foreach"]["all"]["latent-dim"] for stage in ("aggregate", "render")]
+    assert trained + gathered == [swept] * 5
+    original = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+    set_sweep(path, original["stages"]["train_vae"]["matrix"]["latent_dim"][:-1])
+    assert yaml.safe_load(path.read_text()) == original
 
 
 def test_copy_has_what_is_not_committed_and_nothing_that_is_ignored(empty_repo: Path) -> None:

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from vaebench.pipeline.repro import JobsOption, reproduce
 from vaebench.pipeline.stage import StageError, run_stage, say
 
 FOLDER = Path("demo")
+PIPELINE_FILE = Path("dvc.yaml")
 NAME = "demo"  # of the experiment, in MLflow
 
+SWEEP = (2, 5, 30)  # what three models show, six show no better
 # The committed numbers are made for 60,000 digits, not 1,500.
 CHANGES: Mapping[str, object] = {
     "data.dataset": "digits",
@@ -40,6 +42,7 @@ def main(jobs: JobsOption) -> None:
     folder = root / FOLDER
     copy_project(root, folder)
     set_params(folder / PARAMS_FILE, CHANGES)
+    set_sweep(folder / PIPELINE_FILE, SWEEP)
     # As in an experiment that DVC runs in a copy: its runs belong to this repository, under its name.
     record = {
         "DVC_ROOT": str(root),
@@ -83,6 +86,16 @@ def set_params(path: Path, changes: Mapping[str, object]) -> None:
         for section in sections:
             found = found[section]
         found[last] = value
+    yaml.dump(content, path)
+
+
+def set_sweep(path: Path, dimensions: Sequence[int]) -> None:
+    """Change which models a pipeline file trains beside the one under study."""
+    yaml = YAML()
+    yaml.width = 4096  # lines stay as they are
+    content: Any = yaml.load(path)
+    swept = content["stages"]["train_vae"]["matrix"]["latent_dim"]
+    swept[:-1] = dimensions  # the last is the model under study
     yaml.dump(content, path)
 
 
