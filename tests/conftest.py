@@ -42,11 +42,12 @@ def pytest_configure() -> None:
     for name in [name for name in os.environ if name.startswith(FOREIGN)]:
         del os.environ[name]
     os.environ |= NO_SETTINGS
+    os.environ["OMP_NUM_THREADS"] = "1"  # of operators outside the workers: more would wait for each other
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark what starts a pipeline or a browser as slow."""
-    if {"template", "browser", "server"} & set(getattr(item, "fixturenames", ())):
+    if {"template", "browser", "server", "links"} & set(getattr(item, "fixturenames", ())):
         item.add_marker(pytest.mark.slow)
 
 
@@ -137,17 +138,6 @@ def as_textbook() -> "Callable[[dict[str, Tensor]], dict[str, Tensor]]":
         return found
 
     return convert
-
-
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """Take one thread for what runs outside the workers: on a busy machine, two wait for each other."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -12,8 +12,6 @@ from vaebench.evaluation import aggregate_posterior as module
 from vaebench.evaluation.aggregate_posterior import AggregatePosterior, aggregate_posterior
 from vaebench.models.vae import Posterior
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 class Case(NamedTuple):
     posterior: Posterior

@@ -10,8 +10,6 @@ from torch import Generator
 from vaebench.data.dataset import Dataset
 from vaebench.evaluation.baselines import ROUNDING, PrincipalComponents, pixel_noise
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def seeded(seed: int = 0) -> Generator:
     return Generator().manual_seed(seed)

@@ -18,8 +18,6 @@ from vaebench.pipeline.files import UnusableFileError
 from vaebench.training.optimizers import Update
 from vaebench.training.train_classifier import SHIFT, ClassifierEpoch, cross_entropy, shift, train_classifier
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 CPU = torch.device("cpu")
 COUNT, BATCH, EPOCHS, SEED, RATE = 100, 40, 2, 5, 3e-3  # the last batch holds 20 images
 

@@ -245,6 +245,27 @@ def test_processor_without_bfloat16_multiplies_in_float32(
 
 
 @pytest.mark.usefixtures("native")
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("AVX2", torch.float32),
+        ("avx512_core", torch.float32),
+        ("AVX512_CORE_VNNI", torch.float32),
+        ("AVX512_CORE_BF16", torch.bfloat16),
+        ("AVX512_CORE_AMX", torch.bfloat16),
+        ("ALL", torch.bfloat16),
+        ("", torch.bfloat16),
+    ],
+)
+def test_what_onednn_is_told_to_leave_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch, setting: str, expected: torch.dtype
+) -> None:
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", setting)
+    assert product_dtype(CPU, "mixed") == expected
+    assert product_dtype(CUDA, "mixed") == torch.bfloat16
+
+
+@pytest.mark.usefixtures("native")
 def test_cuda_device_that_would_emulate_bfloat16_multiplies_in_float32(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -33,8 +33,6 @@ from vaebench.models.classifier import Classifier, build_classifier
 from vaebench.models.losses import squared_error
 from vaebench.models.vae import VAE, build_vae
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 BuildVAE = Callable[[int, int], VAE]
 Panel = list[Classifier]
 

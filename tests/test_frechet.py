@@ -15,8 +15,6 @@ from vaebench.evaluation.frechet import Moments, frechet_distance, frechet_inter
 
 FEATURES = 16
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def seeded(seed: int = 0) -> Generator:
     return Generator().manual_seed(seed)

@@ -12,8 +12,6 @@ from vaebench.models.losses import loss_terms
 from vaebench.models.vae import VAE, build_vae
 from vaebench.training.gradients import FINITE_CHECK, LEAST, MICRO_BATCH, SLOTS, BatchGradients, epoch_means
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 # One image; fewer than, just and more than a whole micro-batch; more than one for some slots, and for each.
 EVERY_SLOT = SLOTS * MICRO_BATCH
 SIZES = [1, MICRO_BATCH - 1, MICRO_BATCH, MICRO_BATCH + 1, 100, EVERY_SLOT + 45, 2 * EVERY_SLOT + 45]

@@ -12,8 +12,6 @@ from vaebench.evaluation.inference import decode, encode, image_losses, straight
 from vaebench.models.losses import Losses, mean_losses
 from vaebench.models.vae import VAE, build_vae
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 BuildVAE = Callable[[int, int], VAE]
 COUNTS = [1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 17]
 

@@ -12,8 +12,6 @@ from vaebench.device import product_dtype
 from vaebench.models import layers
 from vaebench.models.layers import BLOCK, Convolutions, ConvTranspose2d, ToPixels
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 CPU = torch.device("cpu")
 
 

@@ -22,8 +22,6 @@ from vaebench.evaluation.likelihood import (
 from vaebench.models.losses import Losses, mean_losses, squared_error
 from vaebench.models.vae import VAE, Posterior, build_vae
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def seeded(seed: int = 0) -> Generator:
     return Generator().manual_seed(seed)

@@ -14,8 +14,6 @@ from vaebench.device import CHUNK, Workers
 from vaebench.models.losses import Losses, kl_divergence, loss_terms, mean_losses, squared_error
 from vaebench.models.vae import VAE, build_vae
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def seeded(seed: int = 0) -> Generator:
     return Generator().manual_seed(seed)

@@ -15,8 +15,6 @@ from vaebench.evaluation.manifold import Manifold, manifold
 FEATURES = 16
 SCORES = Manifold._fields
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def seeded(seed: int = 0) -> Generator:
     return Generator().manual_seed(seed)

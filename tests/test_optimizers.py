@@ -12,8 +12,6 @@ from vaebench.models.classifier import build_classifier
 from vaebench.models.vae import build_vae
 from vaebench.training.optimizers import WARM_UP, WEIGHT_DECAY, Muon, OptimizerName, Update, orthogonalize
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 RATE = 4e-3
 # What five iterations make of every singular value above 1/500 of the matrix's norm.
 LOW, HIGH = 0.68, 1.21

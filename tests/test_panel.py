@@ -8,8 +8,6 @@ from vaebench.device import CHUNK, Workers
 from vaebench.evaluation.panel import Readings, read
 from vaebench.models.classifier import Classifier, build_classifier
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture(scope="module")
 def panel() -> list[Classifier]:

@@ -10,8 +10,6 @@ from torch.nn.functional import cross_entropy
 
 from vaebench.evaluation.probes import neighbour_hits, probe_hits
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 Points = tuple[Tensor, Tensor, Tensor, Tensor]
 Hits = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 

@@ -118,6 +118,7 @@ def predicted(root: Path, options: str = "") -> "NDArray[np.float32]":
     return images
 
 
+@pytest.mark.slow
 def test_champion_comes_back_with_mlflow_alone(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import numpy as np
 
@@ -148,6 +149,7 @@ def test_champion_comes_back_with_mlflow_alone(trained: Path, monkeypatch: pytes
     assert not trained.exists()
 
 
+@pytest.mark.slow
 def test_champion_changes_with_the_criterion_and_with_the_weights(trained: Path) -> None:
     from mlflow import MlflowClient  # while a test runs, so that it sends no telemetry
 
@@ -189,6 +191,7 @@ def test_champion_changes_with_the_criterion_and_with_the_weights(trained: Path)
         assert run.data.tags["mlflow.source.git.commit"] == first["git_commit"]
 
 
+@pytest.mark.slow
 def test_variables_that_are_set_for_other_work_are_left_to_it(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

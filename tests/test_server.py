@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-EPOCHS = 8
+EPOCHS = 5
 
 
 @pytest.fixture(scope="module")

@@ -545,6 +545,7 @@ def test_stage_that_ends_after_its_dvc_runs_again_in_the_same_execution(
     assert statuses(parents(repo)) == ["FINISHED"]
 
 
+@pytest.mark.slow
 def test_four_processes_open_a_new_store_at_once(empty_repo: Path) -> None:
     code = "import sys; from vaebench.tracking.track import track\nwith track(sys.argv[1], params={}): pass"
     processes = [

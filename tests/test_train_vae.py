@@ -21,8 +21,6 @@ from vaebench.training import train_vae as training
 from vaebench.training.optimizers import WARM_UP, WEIGHT_DECAY, OptimizerName
 from vaebench.training.train_vae import Epoch, train_vae
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 TRAIN, TEST, BATCH, EPOCHS, SEED, RATE = 230, 60, 64, 2, 11, 1e-3  # the last batch holds 38 images
 
 BuildVAE = Callable[[int, int], VAE]

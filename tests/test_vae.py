@@ -17,8 +17,6 @@ from vaebench.models.losses import loss_terms
 from vaebench.models.vae import VAE, Posterior, build_vae, load_vae, save_vae
 from vaebench.pipeline.files import UnusableFileError
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 CPU = torch.device("cpu")
 
 AsTextbook = Callable[[dict[str, Tensor]], dict[str, Tensor]]

@@ -15,6 +15,10 @@ Precision = Literal["mixed", "float32"]
 
 CHUNK = 64  # images a worker passes through a model at once; of more, the activations fall out of its cache
 
+# The instructions that oneDNN may be told to keep to; these have bfloat16.
+_ANY = "ALL"
+_WITH_BFLOAT16 = (_ANY, "DEFAULT", "AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX512_CORE_AMX", "AVX10")
+
 Result = TypeVar("Result")
 
 
@@ -34,10 +38,11 @@ def product_dtype(device: torch.device, precision: Precision) -> torch.dtype:
     """Return the type that training multiplies in; weights, sums of the loss and the optimiser stay float32.
 
     Mixed precision takes bfloat16 where the processor multiplies it natively, which doubles the rate; where
-    it does not (no AVX512-BF16 or AMX), bfloat16 would be ten times as slow.
+    it does not (no AVX512-BF16 or AMX), or oneDNN is told not to, bfloat16 would be ten times as slow.
     """
+    allowed = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() or _ANY
     native = {
-        "cpu": torch.cpu.get_capabilities().get("avx512_bf16", False),
+        "cpu": allowed.startswith(_WITH_BFLOAT16) and torch.cpu.get_capabilities().get("avx512_bf16", False),
         "cuda": device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False),
     }
     return torch.bfloat16 if precision == "mixed" and native.get(device.type) else torch.float32
