@@ -195,3 +195,16 @@ def test_every_training_has_its_row(table: pd.DataFrame) -> None:
         beginning = f"{key.latent_dim} {key.seed} {training['parameters']:,} "
         assert sum(row.startswith(beginning) for row in rows(built)) == 1
     assert 'href="#made-train_vae-5-7"' in built
+
+
+def test_page_says_what_it_is_of(table: pd.DataFrame) -> None:
+    results = committed_results(EVIL)
+    few = table[~table["latent_dim"].isin([3, 4])]
+    models = {key: model for key, model in results.models.items() if key.latent_dim not in (3, 4)}
+    alone = build(replace(results, table=few, models=models, dataset="digits"))
+    assert "does a VAE of scikit-learn&#39;s digits need?" in alone
+    assert "with 2, 3, 4, 5, 10 and 30 latent dimensions and compared" in alone  # which is the report's
+    assert "Brackets are 95 % intervals over images." in alone
+    several = build(replace(results, table=table.assign(trainings=3)))
+    assert "means over 3 trainings" in several
+    assert "intervals over images and trainings" in several

@@ -97,6 +97,9 @@ _WIDE = (
 )
 
 
+_DATASETS = {"mnist": "MNIST", "digits": "scikit-learn's digits"}
+
+
 @dataclass(frozen=True)
 class Results:
     """Everything that the page shows."""
@@ -153,7 +156,9 @@ def build(results: Results) -> str:
         dimensions=list(vaes),
         first=2 if 2 in vaes else min(vaes),
         warning=panel_warning(results.table),
+        digits=_DATASETS[results.dataset],
         data=_data_line(tests, results.dataset),
+        brackets=_brackets(max(int(row["trainings"]) for row in vaes.values())),
         provenance=_provenance(results.origins),
         panel_size=len(results.panel),
         panel_accuracy=f"{results.panel_accuracy:.1%}",
@@ -197,10 +202,19 @@ def _charts(
     }
 
 
-def _data_line(tests: Record, dataset: str) -> str:
-    name = {"mnist": "MNIST", "digits": "Digits of scikit-learn"}[dataset]
+def _brackets(trainings: int) -> str:
+    if trainings == 1:
+        return "Brackets are 95 % intervals over images."
     return (
-        f"{name}: {tests['train_images']:,} training and {tests['test_images']:,} test images, "
+        f"Numbers are means over {trainings} trainings, sd the standard deviation between them, brackets 95 % "
+        "intervals over images and trainings; pictures and models are those of the first."
+    )
+
+
+def _data_line(tests: Record, dataset: str) -> str:
+    name = _DATASETS[dataset]
+    return (
+        f"{name[0].upper()}{name[1:]}: {tests['train_images']:,} training and {tests['test_images']:,} test images, "
         f"{tests['samples']:,} prior samples a model, seed {tests['evaluation_seed']}"
     )
 
