@@ -206,15 +206,16 @@ def _brackets(trainings: int) -> str:
     if trainings == 1:
         return "Brackets are 95 % intervals over images."
     return (
-        f"Numbers are means over {trainings} trainings, sd the standard deviation between them, brackets 95 % "
-        "intervals over images and trainings; pictures and models are those of the first."
+        f"Numbers are means over {trainings} trainings, sd the standard deviation between them, brackets "
+        "95 % intervals over images and trainings; pictures and models are those of the first."
     )
 
 
 def _data_line(tests: Record, dataset: str) -> str:
     name = _DATASETS[dataset]
     return (
-        f"{name[0].upper()}{name[1:]}: {tests['train_images']:,} training and {tests['test_images']:,} test images, "
+        f"{name[0].upper()}{name[1:]}: "
+        f"{tests['train_images']:,} training and {tests['test_images']:,} test images, "
         f"{tests['samples']:,} prior samples a model, seed {tests['evaluation_seed']}"
     )
 
