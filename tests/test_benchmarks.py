@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 import throughput
-from vaebench.data.dataset import save_dataset
+from vaebench.data.dataset import Dataset, save_dataset
 from vaebench.data.download import make_digits
 from vaebench.pipeline.stage import StageError
 
@@ -47,18 +47,17 @@ def test_engine_says_what_it_measured(folder: Path, engine: str) -> None:
 
 
 @pytest.mark.slow
-def test_textbook_learns(folder: Path) -> None:
+def test_textbook_learns(digits: Dataset) -> None:
     import torch
     from torch.utils.data import DataLoader
 
     from textbook import Digits, TextbookVAE, train_epoch
-    from vaebench.data.dataset import load_dataset
 
-    digits = Digits(load_dataset(folder / "data/dataset.safetensors").train.images[:512])
+    images = Digits(digits.train.images[:512])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         vae = TextbookVAE(2)
-        loader = DataLoader(digits, batch_size=64, shuffle=True)
+        loader = DataLoader(images, batch_size=64, shuffle=True)
         optimizer = torch.optim.Adam(vae.parameters(), lr=1e-3)
         losses = [train_epoch(vae, optimizer, loader, torch.device("cpu")) for _ in range(3)]
     assert losses[-1] < 0.7 * losses[0]
