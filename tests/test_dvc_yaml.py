@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from projects import SWEPT, clone, set_sweep, succeed
 from vaebench.pipeline.paths import RESULT_FOLDERS, WRITERS
 
 ROOT = Path(__file__).parents[1]
@@ -160,3 +161,24 @@ def test_the_sweep_stands_once() -> None:
         assert changed[stage]["matrix"]["latent_dim"] == swept
     for stage in ("aggregate", "render"):
         assert changed[stage]["foreach"]["all"] == {"latent-dim": swept, "seed": "${seeds}"}
+
+
+# Prints each stage and its command, as dvc makes them of dvc.yaml, params.yaml and .dvc/config.
+RESOLVE = """
+from dvc.repo import Repo
+for stage in Repo().index.stages:
+    print(f"{stage.addressing}: {stage.cmd}")
+"""
+
+
+def test_dvc_resolves_another_dimension_everywhere(template: Path, tmp_path: Path) -> None:
+    root = clone(template, tmp_path / "wider")
+    set_sweep(root, (*SWEPT, 20))
+    lines = succeed(root, "python", "-c", RESOLVE).splitlines()
+    commands = dict(line.split(": ", 1) for line in lines if ": " in line)
+    for stage in ("train_vae", "reproduce_report", "evaluate"):
+        assert commands[f"{stage}@20-0"].endswith(f"stages/{stage}.py --latent-dim 20 --seed 0")
+    for stage in ("aggregate@all", "render@all"):
+        named = re.findall(r"--latent-dim (\d+)(?= -|$)", commands[stage])
+        assert named == [*map(str, SWEPT), "20", "5"]
+        assert commands[stage].endswith("--seed 0 --model 5")
