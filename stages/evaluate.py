@@ -12,7 +12,7 @@ def main(latent_dim: LatentDimOption, seed: SeedOption) -> None:
     params = load_params()
     key = ModelKey(latent_dim, seed)
     dataset_file = require(paths.DATASET)
-    members = [require(paths.classifier_weights(i)) for i in params.classifier.seeds]
+    members = [require(paths.classifier_weights("plain", i)) for i in params.classifier.seeds]
     vae_file = require(paths.vae_weights(key))
 
     from vaebench.data.dataset import load_dataset

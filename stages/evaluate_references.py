@@ -10,7 +10,7 @@ def main() -> None:
     """Score the reference images by the code that scores the models."""
     params = load_params()
     dataset_file = require(paths.DATASET)
-    members = [require(paths.classifier_weights(i)) for i in params.classifier.seeds]
+    members = [require(paths.classifier_weights("plain", i)) for i in params.classifier.seeds]
 
     from vaebench.data.dataset import load_dataset
     from vaebench.device import Workers, select_device

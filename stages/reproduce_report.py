@@ -18,6 +18,7 @@ def main(latent_dim: LatentDimOption, seed: SeedOption) -> None:
     from vaebench.data.dataset import load_dataset
     from vaebench.device import Workers, select_device
     from vaebench.models.losses import mean_losses
+    from vaebench.models.objective import load_objective
     from vaebench.models.vae import build_vae
     from vaebench.tracking.progress import follow
     from vaebench.tracking.track import track
@@ -30,7 +31,14 @@ def main(latent_dim: LatentDimOption, seed: SeedOption) -> None:
     with track(f"reproduce_report@{key.item}", params=about, device=workers.device.type) as run:
         run.log_dataset(dataset)
         vae = build_vae(latent_dim, seed).to(workers.device)
-        training = train_vae(vae, dataset.train.images, **recipe, seed=seed, workers=workers)
+        training = train_vae(
+            vae,
+            dataset.train.images,
+            objective=load_objective("elbo"),
+            **recipe,
+            seed=seed,
+            workers=workers,
+        )
         epochs = follow(training, run, key.title, "vae.report.learning_rate")
         losses = mean_losses(vae, dataset.train.images, Generator().manual_seed(seed), workers)
         scores = {**losses.named(), "training_seconds": sum(epoch.seconds for epoch in epochs)}

@@ -1,13 +1,16 @@
-"""Stage 2: train one member of the panel of classifiers that reads generated digits."""
+"""Stage 2: train one member of a panel of classifiers that reads generated digits."""
 
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import whole_file, write_json
-from vaebench.pipeline.params import SeedOption, load_params
+from vaebench.pipeline.params import PanelOption, SeedOption, load_params
 from vaebench.pipeline.stage import require, run_stage, say
 
 
-def main(seed: SeedOption) -> None:
-    """Train a classifier; write its weights and how well it reads the test digits."""
+def main(panel: PanelOption, seed: SeedOption) -> None:
+    """Train a classifier; write its weights and how well it reads the test digits.
+
+    The plain panel learns from digits alone, the exposed one from images of no digit besides.
+    """
     params = load_params()
     dataset_file = require(paths.DATASET)
 
@@ -25,12 +28,14 @@ def main(seed: SeedOption) -> None:
     test = dataset.test
     workers = Workers(select_device(), precision=params.precision)
     recipe = params.classifier.model_dump(exclude={"seeds"})
-    about = {"seed": seed, **recipe, "training_precision": workers.precision}
-    with track(f"train_classifier@{seed}", params=about, device=workers.device.type) as run:
+    if panel == "plain":
+        recipe["outlier_share"] = 0.0
+    about = {"panel": panel, "seed": seed, **recipe, "training_precision": workers.precision}
+    with track(f"train_classifier@{panel}-{seed}", params=about, device=workers.device.type) as run:
         run.log_dataset(dataset)
         classifier = build_classifier(seed).to(workers.device)
         training = train_classifier(classifier, dataset.train, **recipe, seed=seed, workers=workers)
-        follow(training, run, f"classifier {seed}", "classifier.learning_rate")
+        follow(training, run, f"{panel} classifier {seed}", "classifier.learning_rate")
         readings = read([classifier], test.images, workers)
         confusion = confusion_matrix(test.labels, readings.digits)
         scores = {
@@ -40,14 +45,14 @@ def main(seed: SeedOption) -> None:
         for name, value in scores.items():
             say(f"{name}: {value:.4f}")
 
-        with whole_file(paths.classifier_weights(seed)) as temporary:
+        with whole_file(paths.classifier_weights(panel, seed)) as temporary:
             save_classifier(temporary, classifier)
         counts = {"train_images": len(dataset.train), "test_images": len(test)}
         found = {**about, **counts, **scores, "confusion": confusion.tolist()}
-        write_json(paths.classifier_metrics(seed), found)
+        write_json(paths.classifier_metrics(panel, seed), found)
         run.log_metrics(scores)
-        run.log_model(paths.classifier_weights(seed), f"classifier-s{seed}", about)
-        run.log_artifact(paths.classifier_metrics(seed))
+        run.log_model(paths.classifier_weights(panel, seed), f"classifier-{panel}-s{seed}", about)
+        run.log_artifact(paths.classifier_metrics(panel, seed))
 
 
 if __name__ == "__main__":

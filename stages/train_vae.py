@@ -1,39 +1,47 @@
-"""Stage 3: train the VAE with one number of latent dimensions, from one seed."""
+"""Stage 3: train one VAE from one seed: of the sweep over latent dimensions, or a variant."""
 
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import whole_file, write_csv, write_json
 from vaebench.pipeline.key import ModelKey
-from vaebench.pipeline.params import LatentDimOption, SeedOption, load_params
+from vaebench.pipeline.params import LatentDimOption, SeedOption, VariantOption, load_params
 from vaebench.pipeline.stage import require, run_stage
 
 
-def main(latent_dim: LatentDimOption, seed: SeedOption) -> None:
+def main(latent_dim: LatentDimOption, seed: SeedOption, variant: VariantOption = "") -> None:
     """Train one VAE; write its weights, the losses of every epoch and the training's key statistics."""
     params = load_params()
-    key = ModelKey(latent_dim, seed)
+    key = ModelKey(latent_dim, seed, variant)
+    model = params.model(variant)
     dataset_file = require(paths.DATASET)
 
     from vaebench.data.dataset import load_dataset
     from vaebench.device import Workers, select_device
+    from vaebench.models.objective import load_objective
     from vaebench.models.vae import build_vae, save_vae
     from vaebench.tracking.progress import follow
     from vaebench.tracking.strip import Strip
     from vaebench.tracking.track import track
     from vaebench.training.train_vae import train_vae
 
-    recipe = params.vae.chosen.model_dump()
     dataset = load_dataset(dataset_file)
     workers = Workers(select_device(), precision=params.precision)
-    about = key.params() | {"recipe": params.vae.recipe, **recipe, "training_precision": workers.precision}
-    with track(f"train_vae@{key.item}", params=about, device=workers.device.type) as run:
+    about = {**key.params(), **model.about(), "training_precision": workers.precision}
+    with track(
+        f"{'train_variant' if variant else 'train_vae'}@{key.item}", params=about, device=workers.device.type
+    ) as run:
         run.log_dataset(dataset)
-        vae = build_vae(latent_dim, seed).to(workers.device)
+        vae = build_vae(latent_dim, seed, model.network, model.objective).to(workers.device)
         training = train_vae(
-            vae, dataset.train.images, dataset.test.images, **recipe, seed=seed, workers=workers
+            vae,
+            dataset.train.images,
+            dataset.test.images,
+            objective=load_objective(model.objective, model.parameters),
+            **model.recipe.model_dump(),
+            seed=seed,
+            workers=workers,
         )
-        strip = Strip(vae, dataset.test.images, recipe["epochs"])
-        rate = f"vae.{params.vae.recipe}.learning_rate"
-        epochs = follow(strip.follow(training), run, key.title, rate)
+        strip = Strip(vae, dataset.test.images, model.recipe.epochs)
+        epochs = follow(strip.follow(training), run, key.title, "learning_rate")
         seconds = sum(epoch.seconds for epoch in epochs)
         statistics = {
             "training_seconds": seconds,

@@ -10,7 +10,7 @@ from torch.distributions import Independent, MultivariateNormal, Normal, kl_dive
 
 from vaebench.evaluation import aggregate_posterior as module
 from vaebench.evaluation.aggregate_posterior import AggregatePosterior, aggregate_posterior
-from vaebench.models.vae import Posterior
+from vaebench.models.posterior import Posterior
 
 
 class Case(NamedTuple):

@@ -10,7 +10,7 @@ from torch.distributions import Normal, kl_divergence
 
 from vaebench.evaluation.latent_units import active_units, unit_kl
 from vaebench.models import losses
-from vaebench.models.vae import Posterior
+from vaebench.models.posterior import Posterior
 
 
 def posterior(count: int, latent_dim: int) -> Posterior:

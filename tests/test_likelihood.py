@@ -20,7 +20,8 @@ from vaebench.evaluation.likelihood import (
     negative_elbo,
 )
 from vaebench.models.losses import Losses, mean_losses, squared_error
-from vaebench.models.vae import VAE, Posterior, build_vae
+from vaebench.models.posterior import Posterior
+from vaebench.models.vae import VAE, build_vae
 
 
 def seeded(seed: int = 0) -> Generator:

@@ -42,9 +42,9 @@ def spread(features: Tensor) -> Tensor:
 
 
 def decode(weights: dict[str, Tensor], latents: Tensor) -> Tensor:
-    features = (latents @ weights["expand.weight"] + weights["expand.bias"]).view(-1, 7, 7, 64)
+    features = (latents @ weights["decoder.0.weight"] + weights["decoder.0.bias"]).view(-1, 7, 7, 64)
     for layer, stride in enumerate((1, 2, 2, 1)):
-        name = f"decoder.{2 * layer}"
+        name = f"decoder.2.{2 * layer}"
         inputs = spread(features) if stride == 2 else features
         features = convolve(inputs, weights[f"{name}.weight"], weights[f"{name}.bias"])
         features = functional.leaky_relu(features) if layer < 3 else features.sigmoid()

@@ -14,7 +14,8 @@ from textbook import TextbookVAE, textbook_loss
 from vaebench.data.tensors import load_tensors, save_tensors
 from vaebench.models.layers import ConvTranspose2d, ToPixels
 from vaebench.models.losses import loss_terms
-from vaebench.models.vae import VAE, Posterior, build_vae, load_vae, save_vae
+from vaebench.models.posterior import Posterior
+from vaebench.models.vae import VAE, build_vae, load_vae, save_vae
 from vaebench.pipeline.files import UnusableFileError
 
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from vaebench.evaluation.confusion import CLASSES
-from vaebench.models.vae import Posterior
+from vaebench.models.posterior import Posterior
 
 BLOCK = 500  # points compared with every posterior at once: 40 MB at 10,000 images
 

@@ -5,7 +5,8 @@ from torch import Generator, Tensor
 
 from vaebench.device import Workers
 from vaebench.models.losses import encoded_loss_terms
-from vaebench.models.vae import VAE, Posterior
+from vaebench.models.posterior import Posterior
+from vaebench.models.vae import VAE
 
 
 def encode(vae: VAE, images: Tensor, workers: Workers) -> Posterior:

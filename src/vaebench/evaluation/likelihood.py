@@ -10,7 +10,8 @@ from torch import Generator, Tensor
 from vaebench.device import Workers
 from vaebench.evaluation.inference import encode
 from vaebench.models.losses import Losses, squared_error
-from vaebench.models.vae import VAE, Posterior
+from vaebench.models.posterior import Posterior
+from vaebench.models.vae import VAE
 
 PIXELS = 28 * 28
 DRAWS_AT_ONCE = 25_000  # bounds the memory; other chunks would be other draws
@@ -33,7 +34,7 @@ def negative_elbo(losses: Losses, variance: float) -> float:
         losses: means over images; the reconstruction loss is of sampled z.
         variance: σ² of every pixel, above 0.
     """
-    return losses.reconstruction_loss / (2 * variance) + _log_volume(variance) + losses.kl_loss
+    return losses.reconstruction_loss / (2 * variance) + _log_volume(variance) + (losses.kl_loss or 0.0)
 
 
 def effective_beta(mse: float) -> float:

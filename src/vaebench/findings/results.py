@@ -47,10 +47,12 @@ class Result(BaseModel):
 class Classifier(Result):
     """What `train_classifier` says of a training."""
 
+    panel: str
     seed: int
     epochs: int
     batch_size: int
     learning_rate: float
+    outlier_share: float
     training_precision: str
     test_accuracy: float
     expected_calibration_error: float
@@ -61,6 +63,8 @@ class Training(Result):
 
     latent_dim: int
     seed: int
+    network: str
+    objective: str
     recipe: str
     epochs: int
     batch_size: int
@@ -144,7 +148,7 @@ def read_result(path: Path, form: type[Result], key: ModelKey | None = None) -> 
         problem = error.errors()[0]
         place = "".join(f"{part}: " for part in (".".join(map(str, problem["loc"])),) if part)
         raise UnusableFileError(path, f"{place}{problem['msg']}") from error
-    if key and (found := ModelKey(content["latent_dim"], content["seed"])) != key:
+    if key and (found := ModelKey(content["latent_dim"], content["seed"], content.get("variant", ""))) != key:
         raise UnusableFileError(path, f"is of {found.title}, not of {key.title}")
     return content
 

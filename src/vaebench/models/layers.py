@@ -53,6 +53,26 @@ class ToPixels(ConvTranspose2d):
         return functional.pixel_shuffle(blocks, BLOCK).add_(self.bias[:, None, None])
 
 
+class Flatten(nn.Module):
+    """The features of each image in a row, as they lie in memory: no copy."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `features` (B, channels, height, width) as (B, height · width · channels)."""
+        return features.permute(0, 2, 3, 1).flatten(1)
+
+
+class Unflatten(nn.Module):
+    """The way back from there."""
+
+    def __init__(self, height: int, width: int, channels: int) -> None:
+        super().__init__()
+        self._shape = (height, width, channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `features` (B, height · width · channels) as (B, channels, height, width)."""
+        return features.unflatten(1, self._shape).permute(0, 3, 1, 2)
+
+
 class Convolutions(nn.Sequential):
     """Convolutions, transposed or not, each but perhaps the last with a LeakyReLU after it.
 

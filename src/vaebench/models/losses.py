@@ -6,24 +6,37 @@ import torch
 from torch import Generator, Tensor
 
 from vaebench.device import Workers
-from vaebench.models.vae import VAE, Posterior
+from vaebench.models.posterior import Posterior
+from vaebench.models.vae import VAE
 
 
 class Losses(NamedTuple):
     """Means over images."""
 
     reconstruction_loss: float  # squared error, summed over pixels
-    kl_loss: float  # nats, summed over latent dimensions
+    kl_loss: float | None = None  # nats, summed over latent dimensions; a plain autoencoder has none
 
     @property
     def combined_loss(self) -> float:
         """Reconstruction + KL: the negative ELBO of a Gaussian decoder with σ² = 1/2, less 392·ln π."""
-        return self.reconstruction_loss + self.kl_loss
+        return self.reconstruction_loss + (self.kl_loss or 0.0)
 
     def named(self, prefix: str = "") -> dict[str, float]:
-        """Return the three losses by name."""
+        """Return the three losses by name; without KL, the first alone."""
         names = ("reconstruction_loss", "kl_loss", "combined_loss")
-        return {f"{prefix}{name}": getattr(self, name) for name in names}
+        return {f"{prefix}{name}": getattr(self, name) for name in names[: 1 if self.kl_loss is None else 3]}
+
+
+class Terms(NamedTuple):
+    """What a model makes of each image of a batch."""
+
+    loss: Tensor  # (B,), whose mean is minimised
+    measured: Tensor  # (B, K), what is watched: of a VAE, the fields of `Losses`
+
+    @classmethod
+    def of(cls, loss: Tensor, *measured: Tensor) -> "Terms":
+        """Take each measure as a tensor of its own, (B,), apart from any gradient."""
+        return cls(loss, torch.stack([each.detach() for each in measured], dim=1))
 
 
 def squared_error(images: Tensor, reconstructions: Tensor) -> Tensor:
@@ -40,7 +53,12 @@ def kl_divergence(mean: Tensor, log_var: Tensor) -> Tensor:
 
 
 def loss_terms(vae: VAE, images: Tensor, noise: Tensor) -> Tensor:
-    """Return each image's reconstruction and KL loss, with z drawn by `noise`: (B, 2)."""
+    """Return each image's reconstruction and KL loss, with z drawn by `noise`: (B, 2).
+
+    Of a plain autoencoder, the reconstruction loss alone, with z = mean: (B, 1).
+    """
+    if vae.likelihood == "none":
+        return squared_error(images, vae.decode(vae.encode(images).mean))[:, None]
     return encoded_loss_terms(vae, images, vae.encode(images), noise)
 
 

@@ -1,5 +1,6 @@
-"""The report's convolutional variational autoencoder."""
+"""A variational autoencoder of any network."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -7,74 +8,67 @@ import torch
 from torch import Tensor, nn
 
 from vaebench.data.tensors import build_model, load_tensors, load_weights, save_tensors
-from vaebench.models.layers import Convolutions, ConvTranspose2d, ToPixels
+from vaebench.models.posterior import Posterior
+from vaebench.pipeline.extensions import names
 from vaebench.pipeline.files import UnusableFileError
 
+SIDE = 28  # pixels of an image
 
-class Posterior(NamedTuple):
-    """The diagonal Gaussian q(z|x) of each image."""
 
-    mean: Tensor  # (B, latent_dim)
-    log_var: Tensor  # (B, latent_dim), natural logarithm of the variance
+class Network(NamedTuple):
+    """What a function in `vaebench.networks` returns."""
 
-    def sample(self, noise: Tensor) -> Tensor:
-        """Return z = mean + σ · noise, where `noise` is drawn from N(0, I): (B, latent_dim)."""
-        return self.mean + torch.exp(0.5 * self.log_var) * noise
+    encoder: nn.Module  # (B, 1, 28, 28), float32 in [0, 1] → Posterior
+    decoder: nn.Module  # (B, latent_dim) → (B, 1, 28, 28): the logits of pixels
 
 
 class VAE(nn.Module):
-    """Four convolutions, two linear heads, and the mirror of it.
+    """An encoder and a decoder, and what they are trained by."""
 
-    The filters and strides are the report's (and those of Foster, Generative Deep Learning, ch. 3).
-    """
+    def __init__(self, latent_dim: int, network: str = "conv", objective: str = "elbo") -> None:
+        """Draw its initial weights.
 
-    def __init__(self, latent_dim: int) -> None:
+        Args:
+            latent_dim: how many dimensions its latent space has.
+            network: which of `vaebench.networks` it is.
+            objective: which of `vaebench.objectives` it is trained by.
+        """
         super().__init__()
         self.latent_dim = latent_dim
-        # In place: the backward pass of LeakyReLU needs its output alone.
-        self.encoder = Convolutions(
-            nn.Conv2d(1, 32, 3, stride=1, padding=1),
-            nn.LeakyReLU(inplace=True),
-            nn.Conv2d(32, 64, 3, stride=2, padding=1),  # to 14×14
-            nn.LeakyReLU(inplace=True),
-            nn.Conv2d(64, 64, 3, stride=2, padding=1),  # to 7×7
-            nn.LeakyReLU(inplace=True),
-            nn.Conv2d(64, 64, 3, stride=1, padding=1),
-            nn.LeakyReLU(inplace=True),
-        )
-        self.mean = nn.Linear(7 * 7 * 64, latent_dim)
-        self.log_var = nn.Linear(7 * 7 * 64, latent_dim)
-        self.expand = nn.Linear(latent_dim, 7 * 7 * 64)
-        self.decoder = Convolutions(
-            ConvTranspose2d(64, 64, stride=1),
-            nn.LeakyReLU(inplace=True),
-            ConvTranspose2d(64, 64, stride=2),  # to 14×14
-            nn.LeakyReLU(inplace=True),
-            ConvTranspose2d(64, 32, stride=2),  # to 28×28
-            nn.LeakyReLU(inplace=True),
-            ToPixels(32),
-        )
+        self.network = network
+        self.objective = objective
+        build = getattr(import_module(f"vaebench.networks.{network}"), network)
+        self.encoder, self.decoder = build(latent_dim)
+
+    @property
+    def likelihood(self) -> str:
+        """What its decoder is: "gaussian", "bernoulli", or "none", where it is a plain autoencoder."""
+        found: str = import_module(f"vaebench.objectives.{self.objective}").LIKELIHOOD
+        return found
 
     def encode(self, images: Tensor) -> Posterior:
         """Return q(z|x) of `images`: (B, 1, 28, 28), float32 in [0, 1]."""
-        features = self.encoder(images).permute(0, 2, 3, 1).flatten(1)  # as they lie in memory: no copy
-        return Posterior(self.mean(features).to(images.dtype), self.log_var(features).to(images.dtype))
+        mean, log_var = self.encoder(images)
+        return Posterior(mean.to(images.dtype), log_var.to(images.dtype))
+
+    def logits(self, latents: Tensor) -> Tensor:
+        """Return the logits of the pixels of `latents` (B, latent_dim): (B, 1, 28, 28)."""
+        logits: Tensor = self.decoder(latents)
+        return logits.to(latents.dtype)  # in bfloat16, white would be coarse
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return the images of `latents` (B, latent_dim): (B, 1, 28, 28), float32 in [0, 1]."""
-        features = self.expand(latents).unflatten(1, (7, 7, 64)).permute(0, 3, 1, 2)
-        logits: Tensor = self.decoder(features)
-        return logits.to(latents.dtype).sigmoid()  # in bfloat16, white would be coarse
+        return self.logits(latents).sigmoid()
 
 
-def build_vae(latent_dim: int, seed: int) -> VAE:
+def build_vae(latent_dim: int, seed: int, network: str = "conv", objective: str = "elbo") -> VAE:
     """Return a VAE with PyTorch's default initial weights, drawn from `seed`."""
-    return build_model(lambda: VAE(latent_dim), seed)
+    return build_model(lambda: VAE(latent_dim, network, objective), seed)
 
 
 def save_vae(path: Path, vae: VAE) -> None:
     """Write the weights and the configuration that rebuilds the model."""
-    save_tensors(path, vae.state_dict(), {"model": "vae", "latent_dim": vae.latent_dim})
+    save_tensors(path, vae.state_dict(), _about(vae.latent_dim, vae.network, vae.objective))
 
 
 def load_vae(path: Path | str, device: torch.device | str = "cpu", latent_dim: int | None = None) -> VAE:
@@ -90,10 +84,16 @@ def load_vae(path: Path | str, device: torch.device | str = "cpu", latent_dim: i
     """
     weights, about = load_tensors(path)
     if latent_dim is None:  # from the weights, which are as large as they say
-        latent_dim = weights["mean.bias"].numel() if "mean.bias" in weights else 0
-    wanted = {"latent_dim": latent_dim, "model": "vae"}
-    if about != wanted:
-        raise UnusableFileError(path, f"must hold {wanted}, says that it holds {about}")
-    vae = build_vae(latent_dim, seed=0)
+        latent_dim = next((weights[name].numel() for name in weights if name.endswith("mean.bias")), 0)
+    wanted = {"latent_dim": [latent_dim], "network": names("networks"), "objective": names("objectives")}
+    known = all(about.get(key) in allowed for key, allowed in wanted.items())
+    if not known or about != _about(*(about[key] for key in wanted)):
+        allowed = ", ".join(f"{key} {' or '.join(map(str, values))}" for key, values in wanted.items())
+        raise UnusableFileError(path, f"must hold a vae of {allowed}, says that it holds {about}")
+    vae = build_vae(latent_dim, 0, about["network"], about["objective"])
     load_weights(path, vae, weights)
     return vae.requires_grad_(requires_grad=False).to(device).eval()
+
+
+def _about(latent_dim: int, network: str, objective: str) -> dict[str, int | str]:
+    return {"model": "vae", "latent_dim": latent_dim, "network": network, "objective": objective}

@@ -79,7 +79,7 @@ def main(
             curves=by_dimension(curves),
             models=models,
             panel=[
-                load_classifier(require_result(paths.classifier_weights(each)), torch.device("cpu"))
+                load_classifier(require_result(paths.classifier_weights("plain", each)), torch.device("cpu"))
                 for each in params.classifier.seeds
             ],
             panel_accuracy=references["panel_test_accuracy"],

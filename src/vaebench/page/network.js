@@ -1,4 +1,4 @@
-// The networks of src/vaebench/models/vae.py and classifier.py on TensorFlow.js, with the weights of page/weights.py.
+// The networks of src/vaebench/networks/conv.py and models/classifier.py on TensorFlow.js, with the weights of page/weights.py.
 
 const SIDE = 28;
 const PIXELS = SIDE * SIDE;
@@ -51,10 +51,10 @@ class Model extends Network {
     const [mean, logVar] = tf.tidy(() => {
       let features = asImages(images);
       [1, 2, 2, 1].forEach((stride, layer) => {
-        features = tf.leakyRelu(this.convolve(features, `encoder.${2 * layer}`, stride), SLOPE);
+        features = tf.leakyRelu(this.convolve(features, `encoder.0.${2 * layer}`, stride), SLOPE);
       });
       const flat = tf.reshape(features, [features.shape[0], -1]);
-      return ["mean", "log_var"].map((head) => this.multiply(flat, head));
+      return ["encoder.2.mean", "encoder.2.log_var"].map((head) => this.multiply(flat, head));
     });
     const found = { mean: mean.dataSync(), logVar: logVar.dataSync() };
     tf.dispose([mean, logVar]);
@@ -65,10 +65,10 @@ class Model extends Network {
   decode(latents) {
     const images = tf.tidy(() => {
       const points = tf.tensor2d(latents, [latents.length / this.latentDim, this.latentDim]);
-      let features = tf.reshape(this.multiply(points, "expand"), [-1, 7, 7, 64]);
+      let features = tf.reshape(this.multiply(points, "decoder.0"), [-1, 7, 7, 64]);
       [1, 2, 2, 1].forEach((stride, layer) => {
         // A transposed convolution, written as a convolution of the features with zeros between them.
-        features = this.convolve(stride === 2 ? spread(features) : features, `decoder.${2 * layer}`, 1);
+        features = this.convolve(stride === 2 ? spread(features) : features, `decoder.2.${2 * layer}`, 1);
         if (layer < 3) features = tf.leakyRelu(features, SLOPE);
       });
       return tf.sigmoid(features);

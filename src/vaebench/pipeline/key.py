@@ -11,24 +11,25 @@ class ModelKey(NamedTuple):
 
     latent_dim: int
     seed: int  # of its training
+    variant: str = ""  # its name in params.yaml; of a model of the sweep, none
 
     def __str__(self) -> str:
         """Return its name in files and in MLflow."""
-        return f"d{self.latent_dim}-s{self.seed}"
+        return self.variant or f"d{self.latent_dim}-s{self.seed}"
 
     @property
     def item(self) -> str:
-        """Its name in DVC's matrix, as in `train_vae@5-0`."""
-        return f"{self.latent_dim}-{self.seed}"
+        """Its name in DVC, as in `train_vae@5-0` and `train_variant@beta`."""
+        return self.variant or f"{self.latent_dim}-{self.seed}"
 
     @property
     def title(self) -> str:
         """Its name for people."""
-        return f"dimension {self.latent_dim}, seed {self.seed}"
+        return ", ".join([*filter(None, [self.variant]), f"dimension {self.latent_dim}", f"seed {self.seed}"])
 
-    def params(self) -> dict[str, int]:
+    def params(self) -> dict[str, int | str]:
         """Return its parts by name: MLflow's parameters to filter and group runs by."""
-        return {**self._asdict()}
+        return {name: part for name, part in self._asdict().items() if part != ""}
 
 
 def sweep(latent_dims: Iterable[int], seeds: Iterable[int]) -> list[ModelKey]:

@@ -3,14 +3,29 @@
 It is read as YAML 1.2, as DVC writes it: 1e-05 is a number there, and text in YAML 1.1.
 """
 
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import typer
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 
+from vaebench.pipeline.extensions import Kind, names, parameters
 from vaebench.pipeline.stage import StageError
 
 PARAMS_FILE = Path("params.yaml")
@@ -21,6 +36,26 @@ def _different(seeds: list[int]) -> list[int]:
     if len(set(seeds)) < len(seeds):
         raise ValueError("doubled")
     return seeds
+
+
+def _known(kind: Kind) -> Callable[[str], str]:
+    def check(name: str) -> str:
+        if name not in names(kind):
+            raise ValueError("unknown")
+        return name
+
+    return check
+
+
+def _either(kind: Kind) -> str:
+    *others, last = names(kind)
+    return f"{', '.join(others)} or {last}"
+
+
+def _described(form: Any) -> str:
+    """Return what the description of an annotated type says."""
+    [field] = [each for each in form.__metadata__ if isinstance(each, FieldInfo)]
+    return str(field.description)
 
 
 # The description is what an error message says is allowed.
@@ -36,12 +71,18 @@ LatentDim = Annotated[int, Field(ge=1, le=512, description=_LATENT_DIM_ALLOWED)]
 Epochs = Annotated[int, Field(ge=1, le=10_000, description="an integer from 1 to 10000")]
 BatchSize = Annotated[int, Field(ge=1, le=65_536, description="an integer from 1 to 65536")]
 LearningRate = Annotated[float, Field(gt=0, le=1, description="a number above 0, up to 1")]
+Share = Annotated[float, Field(ge=0, le=1, description="a number from 0 to 1")]
 Samples = Annotated[int, Field(ge=64, le=100_000, description="an integer from 64 to 100000")]
 Count = Annotated[int, Field(ge=1, le=10_000, description="an integer from 1 to 10000")]
 Resamples = Annotated[int, Field(ge=10, le=100_000, description="an integer from 10 to 100000")]
+Network = Annotated[str, AfterValidator(_known("networks")), Field(description=_either("networks"))]
+ObjectiveName = Annotated[str, AfterValidator(_known("objectives")), Field(description=_either("objectives"))]
 DatasetName = Literal["mnist", "digits"]
+VariantName = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]{0,39}$")]
+Panel = Literal["plain", "exposed"]
+PANELS: tuple[Panel, ...] = get_args(Panel)
 RecipeName = Literal["fast", "report"]
-OptimizerName = Literal["adam", "muon"]
+OptimizerName = Literal["adam", "muon", "sgd"]
 Precision = Literal["mixed", "float32"]
 
 
@@ -62,6 +103,7 @@ class ClassifierParams(_Section):
     epochs: Epochs
     batch_size: BatchSize
     learning_rate: LearningRate  # peak of the one-cycle schedule
+    outlier_share: Share  # images that show no digit, for each that shows one
 
 
 class VaeRecipe(_Section):
@@ -69,13 +111,14 @@ class VaeRecipe(_Section):
 
     epochs: Epochs
     batch_size: BatchSize
-    optimizer: OptimizerName = Field(description="adam or muon")
-    learning_rate: LearningRate  # Adam's; muon's is the peak of its one-cycle schedule
+    optimizer: OptimizerName = Field(description="adam, muon or sgd")
+    learning_rate: LearningRate  # Adam's and SGD's; muon's is the peak of its one-cycle schedule
 
 
 class VaeParams(_Section):
-    """How each variational autoencoder is trained: by one of two recipes."""
+    """How each variational autoencoder is trained: its network, by one of two recipes."""
 
+    network: Network
     recipe: RecipeName = Field(description="fast or report")
     fast: VaeRecipe
     report: VaeRecipe
@@ -84,6 +127,71 @@ class VaeParams(_Section):
     def chosen(self) -> VaeRecipe:
         """The recipe that `recipe` names."""
         return self.fast if self.recipe == "fast" else self.report
+
+
+class Variant(_Section):
+    """A model beside the sweep: its network and objective, and what its recipe changes of the sweep's.
+
+    The parameters of its objective are keys of it besides.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    network: Network
+    objective: ObjectiveName
+    epochs: Epochs | None = Field(None, description=_described(Epochs))
+    batch_size: BatchSize | None = Field(None, description=_described(BatchSize))
+    optimizer: OptimizerName | None = Field(None, description="adam, muon or sgd")
+    learning_rate: LearningRate | None = Field(None, description=_described(LearningRate))
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What it changes of the sweep's recipe."""
+        own = self.model_dump(include=set(VaeRecipe.model_fields))
+        return {name: value for name, value in own.items() if value is not None}
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Those of its objective."""
+        return {**(self.model_extra or {})}
+
+    def problem(self, name: str) -> str | None:
+        """Say what is wrong with the parameters of its objective, if something is."""
+        wanted = parameters(self.objective)
+        for key, value in self.parameters.items():
+            if key not in wanted:
+                allowed = ", ".join([*type(self).model_fields, *wanted])
+                return f"unknown key {name}.{key}; allowed here: {allowed}"
+            kind = wanted[key]
+            if isinstance(value, bool) or not isinstance(value, int | kind) or not 0 < value < math.inf:
+                number = "a whole number of at least 1" if kind is int else "a number above 0"
+                return f"{name}.{key} must be {number}, got {value!r}"
+        for key in wanted.keys() - self.parameters.keys():
+            return f"{name}.{key} is missing; the objective {self.objective} needs it"
+        return None
+
+
+class VariantsParams(_Section):
+    """Models beside the sweep, all with as many latent dimensions."""
+
+    latent_dim: LatentDim
+    models: dict[VariantName, Variant] = Field(description="a mapping of names to models")
+
+
+@dataclass(frozen=True)
+class Model:
+    """What one model is, and how it is trained."""
+
+    network: str
+    objective: str
+    parameters: dict[str, float]  # of the objective
+    recipe_name: str
+    recipe: VaeRecipe
+
+    def about(self) -> dict[str, Any]:
+        """Return all of it by name, for the record."""
+        own = {"network": self.network, "objective": self.objective, **self.parameters}
+        return {**own, "recipe": self.recipe_name, **self.recipe.model_dump()}
 
 
 class EvaluateParams(_Section):
@@ -106,7 +214,24 @@ class Params(_Section):
     data: DataParams
     classifier: ClassifierParams
     vae: VaeParams
+    variants: VariantsParams
     evaluate: EvaluateParams
+
+    def model(self, variant: str = "") -> "Model":
+        """Return what a model of the sweep is, or the variant of that name.
+
+        Raises:
+            StageError: there is none.
+        """
+        base = self.vae.chosen
+        if not variant:
+            return Model(self.vae.network, "elbo", {}, self.vae.recipe, base)
+        found = self.variants.models.get(variant)
+        if found is None:
+            known = ", ".join(self.variants.models)
+            raise StageError(f"{PARAMS_FILE}: variants.models has no {variant!r}; it has {known}")
+        recipe = base.model_copy(update=found.changes)
+        return Model(found.network, found.objective, found.parameters, self.vae.recipe, recipe)
 
 
 def _parse_latent_dim(text: str) -> int:
@@ -129,6 +254,8 @@ LatentDimOption = Annotated[
     int, typer.Option(parser=_parse_latent_dim, help="Dimensions of the latent space.")
 ]
 SeedOption = Annotated[int, typer.Option(parser=_parse_seed, help="What the training starts from.")]
+PanelOption = Annotated[Panel, typer.Option(help="Which panel it is a member of.")]
+VariantOption = Annotated[str, typer.Option(help="The model's name in params.yaml; of the sweep, none.")]
 ModelOption = Annotated[int, typer.Option(parser=_parse_latent_dim, help="The model under study.")]
 LatentDimsOption = Annotated[
     list[int], typer.Option("--latent-dim", parser=_parse_latent_dim, help="Each model of the benchmark.")
@@ -151,14 +278,21 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         raise StageError(
             f"{path}: cannot be read ({error.strerror}); run from the repository root"
         ) from error
+    except DuplicateKeyError as error:
+        [name] = re.findall(r'found duplicate key "(.*?)"', str(error))
+        raise StageError(f"{path}: the key {name} stands twice; each needs a name of its own") from error
     except (YAMLError, ValueError) as error:
         raise StageError(f"{path}: is not valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict):
         raise StageError(f"{path}: must hold the keys {_keys(Params)}")
     try:
-        return Params.model_validate(content)
+        params = Params.model_validate(content)
     except ValidationError as error:
         raise StageError(f"{path}: {_explain(error)}") from error
+    for name, variant in params.variants.models.items():
+        if problem := variant.problem(f"variants.models.{name}"):
+            raise StageError(f"{path}: {problem}")
+    return params
 
 
 def _explain(error: ValidationError) -> str:
@@ -166,11 +300,19 @@ def _explain(error: ValidationError) -> str:
     problem = min(error.errors(), key=lambda each: each["type"] not in _UNKNOWN)
     # A number is a key that is none, or a place in a list.
     parts = [part for part in problem["loc"] if isinstance(part, str) or problem["type"] in _UNKNOWN]
+    if problem["type"] == "string_pattern_mismatch":  # [key] follows the name that is none
+        key = ".".join(map(str, parts[:-2]))
+        return f"{key}: a name has small letters, digits and _, a letter first, got {problem['input']!r}"
     *parents, last = map(str, parts)
     key = ".".join([*parents, last])
     section: Any = Params
     for parent in parents:
-        section = section.model_fields[parent].annotation
+        # Of a mapping of names to sections, a name comes next.
+        named = isinstance(section, type) and issubclass(section, BaseModel)
+        section = section.model_fields[parent].annotation if named else get_args(section)[1]
+    if not (isinstance(section, type) and issubclass(section, BaseModel)):
+        form = _keys(get_args(section)[1])
+        return f"{key} must be a section with the keys {form}, got {problem['input']!r}"
     if problem["type"] in _UNKNOWN:
         return f"unknown key {key}; allowed here: {_keys(section)}"
     field = section.model_fields[last]

@@ -18,11 +18,14 @@ MODEL_METRICS = Path("metrics/model.json")
 BENCHMARK_PLOTS = Path("plots/benchmark")
 MODEL_PLOTS = Path("plots/model")
 
-# Which stage writes what: an output, and the stage, whose name in its matrix is taken from the output's.
+# Which stage writes what: an output, and the stage, whose name in its matrix is taken from the output's. An
+# asterisk is a number.
 WRITERS = {
     "data/dataset.safetensors": "download",
-    "models/classifier/s*": "train_classifier@*",
+    "models/classifier/plain-s*": "train_classifier@plain-*",
+    "models/classifier/exposed-s*": "train_classifier@exposed-*",
     "models/vae/d*-s*": "train_vae@*-*",
+    "models/vae/<name>": "train_variant@<name>",
     "models/reproduction/d*-s*": "reproduce_report@*-*",
     "data/evaluation/d*-s*": "evaluate@*-*",
     "data/evaluation/references.json": "evaluate_references",
@@ -53,20 +56,20 @@ def writer(path: Path) -> str | None:
 
 def _writer(output: Path) -> str | None:
     for known, stage in WRITERS.items():
-        form = re.escape(known).replace(r"\*", r"(\d+)")
+        form = re.escape(known).replace(r"\*", r"(\d+)").replace("<name>", "([a-z][a-z0-9_]*)")
         if found := re.fullmatch(form, output.as_posix()):
-            return stage.replace("*", "{}").format(*found.groups())
+            return stage.replace("*", "{}").replace("<name>", "{}").format(*found.groups())
     return None
 
 
-def classifier_weights(seed: int) -> Path:
-    """One trained classifier of the panel."""
-    return Path(f"models/classifier/s{seed}/weights.safetensors")
+def classifier_weights(panel: str, seed: int) -> Path:
+    """One trained classifier of a panel."""
+    return Path(f"models/classifier/{panel}-s{seed}/weights.safetensors")
 
 
-def classifier_metrics(seed: int) -> Path:
+def classifier_metrics(panel: str, seed: int) -> Path:
     """How well it reads the test digits."""
-    return Path(f"models/classifier/s{seed}/metrics.json")
+    return Path(f"models/classifier/{panel}-s{seed}/metrics.json")
 
 
 def vae_weights(key: ModelKey) -> Path:

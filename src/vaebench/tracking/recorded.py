@@ -26,7 +26,7 @@ from vaebench.pipeline import paths
 from vaebench.pipeline.files import md5
 from vaebench.pipeline.key import ModelKey, first_of_each
 from vaebench.pipeline.origin import COMMIT_TAG, git, origin, repository_root
-from vaebench.pipeline.params import PARAMS_FILE, load_params
+from vaebench.pipeline.params import PANELS, PARAMS_FILE, load_params
 from vaebench.pipeline.process import PROCESS_TAG, identity, outcome
 from vaebench.pipeline.stage import StageError, require, require_result, run_stage, say
 from vaebench.tracking.leftovers import end_left_overs
@@ -118,7 +118,7 @@ def read_stages() -> Iterator[Stage]:
     once = first_of_each(models)
     references = read_result(require_result(paths.REFERENCES), References)
     dimensions = list(rows_of(table, "VAE"))
-    yield from map(_classifier, params.classifier.seeds)
+    yield from (_classifier(panel, seed) for panel in PANELS for seed in params.classifier.seeds)
     yield from (_training(key, pictured=key in once) for key in models)
     yield from map(_reproduction, once)
     yield from map(_evaluation, models)
@@ -135,18 +135,18 @@ def read_stages() -> Iterator[Stage]:
     yield Stage("render", about, artifacts=[paths.BENCHMARK_PLOTS, paths.MODEL_PLOTS])
 
 
-def _classifier(seed: int) -> Stage:
-    file = require_result(paths.classifier_metrics(seed))
+def _classifier(panel: str, seed: int) -> Stage:
+    file = require_result(paths.classifier_metrics(panel, seed))
     found = read_result(file, Classifier)
-    about = _pick(found, "seed epochs batch_size learning_rate training_precision")
+    about = _pick(found, "panel seed epochs batch_size learning_rate outlier_share training_precision")
     scores = _pick(found, "test_accuracy expected_calibration_error")
-    model = (paths.classifier_weights(seed), f"classifier-s{seed}", about)
-    return Stage(f"train_classifier@{seed}", about, scores, model=model, artifacts=[file])
+    model = (paths.classifier_weights(panel, seed), f"classifier-{panel}-s{seed}", about)
+    return Stage(f"train_classifier@{panel}-{seed}", about, scores, model=model, artifacts=[file])
 
 
 def _training(key: ModelKey, *, pictured: bool) -> Stage:
     found = read_result(require_result(paths.training(key)), Training, key)
-    about = _pick(found, _RECIPE)
+    about = _pick(found, f"{_RECIPE} network objective")
     curve = require_result(paths.curve(key))
     names = ("samples", "reconstructions") if pictured else ()
     drawn = [paths.BENCHMARK_PLOTS / f"{name}-d{key.latent_dim}.png" for name in names]

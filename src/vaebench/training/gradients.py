@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vaebench.device import Workers
+from vaebench.models.losses import Terms
 
 SLOTS = 8  # gradient buffers; fixed, so that sums do not depend on the core count
 MICRO_BATCH = 64  # images at most in one pass on a core; the activations of more fall out of its cache
@@ -23,12 +24,12 @@ class BatchGradients:
     any number of workers.
     """
 
-    def __init__(self, model: nn.Module, terms: Callable[..., Tensor], workers: Workers) -> None:
+    def __init__(self, model: nn.Module, terms: Callable[..., Terms], workers: Workers) -> None:
         """Prepare the slots.
 
         Args:
             model: the module whose parameters get a gradient.
-            terms: of a model and the micro-batch's tensors, each image's loss terms: (B, K).
+            terms: of a model and the micro-batch's tensors, what it makes of each image.
             workers: on the CPU, who does the work; an accelerator takes a batch whole.
         """
         self._terms = terms
@@ -41,7 +42,11 @@ class BatchGradients:
                 own.data = shared.data
 
     def __call__(self, *batch: Tensor) -> Tensor:
-        """Set every parameter's `grad` to that of the batch's mean loss; return the summed terms: (K,)."""
+        """Set every parameter's `grad` to that of the batch's mean loss.
+
+        Returns:
+            The sums of the loss and of what is measured: (1 + K,).
+        """
         size = len(batch[0])
         lone = LEAST < size <= MICRO_BATCH  # it would keep one core busy
         most = math.ceil(size / 2) if lone else MICRO_BATCH
@@ -55,30 +60,33 @@ class BatchGradients:
             sums = []
             for micro_batch in micro_batches[index :: len(slots)]:
                 with self._workers.autocast():
-                    terms = self._terms(slots[index], *micro_batch).sum(0)
-                (terms.sum() / size).backward()
-                sums.append(terms.detach())
+                    loss, measured = self._terms(slots[index], *micro_batch)
+                (loss.sum() / size).backward()
+                sums.append(torch.cat([loss[:, None], measured], dim=1).detach().sum(0))
             return torch.stack(sums).sum(0)
 
         sums = torch.stack(self._workers.map(run, range(len(slots))))
         total, *others = (_gradients(slot) for slot in slots)
         for other in others:
             torch._foreach_add_(total, other)
-        for parameter, gradient in zip(self._parameters, total, strict=True):
+        # Those that the loss does not depend on have none.
+        pairs = zip(self._parameters, slots[0].parameters(), strict=True)
+        used = [own for own, shared in pairs if shared.grad is not None]
+        for parameter, gradient in zip(used, total, strict=True):
             parameter.grad = gradient
         return sums.sum(0)
 
 
 def epoch_means(batch_sums: Iterable[Tensor], count: int, epoch: int) -> Tensor:
-    """Run through the batches of an epoch and return the mean loss terms.
+    """Run through the batches of an epoch and return the means of the loss and of what is measured.
 
     Args:
-        batch_sums: what `BatchGradients` returns for each batch, (K,).
+        batch_sums: what `BatchGradients` returns for each batch, (1 + K,).
         count: the images of the epoch.
         epoch: its number, for the error.
 
     Returns:
-        (K,), float64, on the CPU.
+        (1 + K,), float64, on the CPU.
 
     Raises:
         FloatingPointError: a loss is NaN or infinite; the message says in which epoch.
@@ -94,7 +102,7 @@ def epoch_means(batch_sums: Iterable[Tensor], count: int, epoch: int) -> Tensor:
 
 
 def require_finite(loss: Tensor, epoch: int) -> None:
-    """Raise FloatingPointError, naming the epoch, if a term of `loss` (K,) is NaN or infinite."""
+    """Raise FloatingPointError, naming the epoch, if a part of `loss` is NaN or infinite."""
     if not math.isfinite(loss.sum().item()):
         raise FloatingPointError(f"the loss is NaN or infinite in epoch {epoch}")
 

@@ -1,16 +1,16 @@
-"""How gradients move weights: Adam, or Muon for the convolutions with AdamW for the rest."""
+"""How gradients move weights: Adam, SGD, or Muon for the convolutions with AdamW for the rest."""
 
 import math
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 
 from vaebench.device import Workers
 
-OptimizerName = Literal["adam", "muon"]
+OptimizerName = Literal["adam", "muon", "sgd"]
 
 WARM_UP = 0.1  # of the steps, in which the one-cycle schedule rises to its peak
 MOMENTUM = 0.95
@@ -20,9 +20,9 @@ WEIGHT_DECAY = 0.01  # AdamW's
 class Update:
     """One step of an optimizer and of its schedule.
 
-    `adam` is Adam at a constant rate, the report's. `muon` moves the kernels of convolutions by `Muon` and
-    everything else by AdamW, on a one-cycle schedule, linear up and down (Smith & Topin, Super-Convergence,
-    2018).
+    `adam` is Adam at a constant rate, the report's; `sgd` is plain gradient descent at one. `muon` moves the
+    kernels of convolutions by `Muon` and everything else by AdamW, on a one-cycle schedule, linear up and
+    down (Smith & Topin, Super-Convergence, 2018).
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Update:
         Args:
             model: on the device of `workers`; its gradients are set before each step.
             name: the optimizer.
-            learning_rate: Adam's; of a one-cycle schedule, the peak.
+            learning_rate: Adam's and SGD's; of a one-cycle schedule, the peak.
             steps: of the whole training.
             workers: on the CPU, they share the kernels.
         """
@@ -42,6 +42,9 @@ class Update:
         self._schedules: list[OneCycleLR] = []
         if name == "adam":
             self._optimizers = [Adam(model.parameters(), lr=learning_rate, fused=True)]
+            return
+        if name == "sgd":
+            self._optimizers = [SGD(model.parameters(), lr=learning_rate, fused=True)]
             return
         kernels: dict[torch.Size, list[nn.Parameter]] = {}
         others = []

@@ -11,9 +11,13 @@ from torch.nn import functional
 from vaebench.data.dataset import Images
 from vaebench.device import Workers
 from vaebench.models.classifier import Classifier
+from vaebench.models.losses import Terms
 from vaebench.training.gradients import BatchGradients, epoch_means
 from vaebench.training.optimizers import Update
+from vaebench.training.outliers import outliers
 
+NO_CLASS = -1  # the label of an image that shows none
+EXPOSURE = 0.5  # weight of such an image: Hendrycks et al., Outlier Exposure, 2019, section 4.3
 SHIFT = 2  # pixels a training image is moved at most, in each direction
 
 
@@ -22,20 +26,28 @@ class ClassifierEpoch:
     """What one pass over the training images left."""
 
     number: int  # from 1
-    cross_entropy: float  # in nats, mean over the epoch's (shifted) images
+    loss: float  # what was minimised, mean over the epoch's images
+    cross_entropy: float  # in nats, mean over the epoch's (shifted) digits
 
     def losses(self) -> dict[str, float]:
-        """Return the loss by name."""
-        return {"cross_entropy": self.cross_entropy}
+        """Return the losses by name."""
+        return {"loss": self.loss, "cross_entropy": self.cross_entropy}
 
     def __str__(self) -> str:
         """Return one line of progress."""
         return f"epoch {self.number}: cross-entropy {self.cross_entropy:.4f}"
 
 
-def cross_entropy(classifier: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Return each image's cross-entropy in nats: (B, 1)."""
-    return functional.cross_entropy(classifier(images), labels, reduction="none").unsqueeze(1)
+def cross_entropy(classifier: nn.Module, images: Tensor, labels: Tensor) -> Terms:
+    """Return each image's cross-entropy in nats; of one labelled `NO_CLASS`, from the uniform distribution.
+
+    The latter counts `EXPOSURE` of the former in the loss, and is measured as 0.
+    """
+    logits = classifier(images)
+    known = labels != NO_CLASS
+    of_class = functional.cross_entropy(logits, labels, reduction="none", ignore_index=NO_CLASS)
+    of_none = -logits.log_softmax(1).mean(1)
+    return Terms.of(torch.where(known, of_class, EXPOSURE * of_none), of_class)
 
 
 def train_classifier(
@@ -45,6 +57,7 @@ def train_classifier(
     epochs: int,
     batch_size: int,
     learning_rate: float,
+    outlier_share: float,
     seed: int,
     workers: Workers,
 ) -> Iterator[ClassifierEpoch]:
@@ -56,13 +69,14 @@ def train_classifier(
         epochs: passes over `train`.
         batch_size: images a step; the last batch of an epoch may be smaller.
         learning_rate: of `Update`'s Muon, at the peak of its schedule.
-        seed: of the order of the images and of their shifts.
+        outlier_share: images that show no digit, for each that shows one: see `outliers`.
+        seed: of the order of the images, of their shifts and of the outliers.
         workers: who computes.
 
     Raises:
         FloatingPointError: the loss is NaN or infinite; the message says in which epoch.
     """
-    generator = Generator().manual_seed(seed)
+    generator, other = (Generator().manual_seed(seed) for _ in range(2))
     device = workers.device
     images, labels = train.images.to(device), train.labels.to(device)
     gradients = BatchGradients(classifier, cross_entropy, workers)
@@ -74,12 +88,17 @@ def train_classifier(
 
         def steps(order: Tensor = order, offsets: Tensor = offsets) -> Iterator[Tensor]:
             for index, batch_offsets in zip(order.split(batch_size), offsets.split(batch_size), strict=True):
-                yield gradients(shift(images[index], batch_offsets), labels[index])
+                batch, known = shift(images[index], batch_offsets), labels[index]
+                if strangers := round(outlier_share * len(batch)):
+                    made = outliers(batch[:strangers], known[:strangers], other)
+                    batch = torch.cat([batch, made])
+                    known = torch.cat([known, known.new_full((strangers,), NO_CLASS)])
+                yield gradients(batch, known)
                 update()
 
         with workers.alone():
-            mean = epoch_means(steps(), len(train), number)
-        yield ClassifierEpoch(number, float(mean))
+            loss, measured = epoch_means(steps(), len(train), number).tolist()
+        yield ClassifierEpoch(number, loss, measured)
 
 
 def shift(images: Tensor, offsets: Tensor) -> Tensor:

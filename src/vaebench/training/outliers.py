@@ -1,0 +1,32 @@
+"""Images that show no digit, for a classifier to learn that it knows none of them.
+
+Hendrycks et al., Deep Anomaly Detection with Outlier Exposure, 2019.
+"""
+
+import torch
+from torch import Generator, Tensor
+
+LEAST, MOST = 0.3, 0.7  # the share of the first of two blended images
+
+
+def outliers(images: Tensor, labels: Tensor, generator: Generator) -> Tensor:
+    """Return as many images that show none: noise, shuffled pixels and blends of two classes in turn.
+
+    Args:
+        images: (B, 1, 28, 28), float32 in [0, 1].
+        labels: their classes, (B,), int64.
+        generator: draws come from it.
+
+    Returns:
+        (B, 1, 28, 28). Where the other image of a blend is of the same class, its pixels are shuffled.
+    """
+    device = images.device
+    kind = torch.arange(len(images), device=device) % 3
+    noise = torch.rand(images.shape, generator=generator).to(device)
+    partner = torch.randperm(len(images), generator=generator).to(device)
+    share = torch.rand(len(images), 1, 1, 1, generator=generator).to(device) * (MOST - LEAST) + LEAST
+    blends = share * images + (1 - share) * images[partner]
+    shuffled = images.flatten(1).gather(1, noise.flatten(1).argsort(1)).view_as(images)
+    blended = (kind == 2) & (labels != labels[partner])
+    found = torch.where((kind == 0)[:, None, None, None], noise, shuffled)
+    return torch.where(blended[:, None, None, None], blends, found)
