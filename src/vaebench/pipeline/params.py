@@ -11,10 +11,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from vaebench.pipeline.datasets import DATASETS, named
 from vaebench.pipeline.stage import StageError
 
 PARAMS_FILE = Path("params.yaml")
 _UNKNOWN = ("extra_forbidden", "invalid_key")  # pydantic's words for a key that no field has
+
+
+def _known(dataset: str) -> str:
+    if dataset not in DATASETS:
+        raise ValueError("unknown")
+    return dataset
 
 
 def _different(seeds: list[int]) -> list[int]:
@@ -39,7 +46,7 @@ LearningRate = Annotated[float, Field(gt=0, le=1, description="a number above 0,
 Samples = Annotated[int, Field(ge=64, le=100_000, description="an integer from 64 to 100000")]
 Count = Annotated[int, Field(ge=1, le=10_000, description="an integer from 1 to 10000")]
 Resamples = Annotated[int, Field(ge=10, le=100_000, description="an integer from 10 to 100000")]
-DatasetName = Literal["mnist", "digits"]
+DatasetName = Annotated[str, Field(description=named()), AfterValidator(_known)]
 RecipeName = Literal["fast", "report"]
 OptimizerName = Literal["adam", "muon"]
 Precision = Literal["mixed", "float32"]
@@ -52,7 +59,7 @@ class _Section(BaseModel):
 class DataParams(_Section):
     """Which images everything is trained and scored on."""
 
-    dataset: DatasetName = Field(description="mnist or digits")
+    dataset: DatasetName
 
 
 class ClassifierParams(_Section):
