@@ -604,6 +604,7 @@ def test_another_set_of_the_form_is_one_entry(
     }
     entry = DatasetEntry(
         "Kuzushiji-MNIST",
+        "CODH",
         "character",
         "character",
         (*"おきすつなはまやれを",),

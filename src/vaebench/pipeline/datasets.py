@@ -29,10 +29,16 @@ class DatasetEntry:
     """One data set of grey images of 28x28 pixels in ten classes, and the words for it."""
 
     title: str
+    authors: str
     noun: str  # for one image
     class_noun: str  # for what its label says of it
     classes: tuple[str, ...]  # by label
     download: Download | None  # None where a package carries the set
+
+    @property
+    def one(self) -> str:
+        """For any one image, with its article."""
+        return f"{'an' if self.noun[0] in 'aeiou' else 'a'} {self.noun}"
 
     @property
     def nouns(self) -> str:
@@ -61,6 +67,7 @@ def _idx_files(
 DATASETS = {
     "mnist": DatasetEntry(
         title="MNIST",
+        authors="Yann LeCun, Corinna Cortes and Christopher Burges",
         noun="digit",
         class_noun="digit",
         classes=_DIGITS,
@@ -78,6 +85,7 @@ DATASETS = {
     ),
     "fashion_mnist": DatasetEntry(
         title="Fashion-MNIST",
+        authors="Han Xiao, Kashif Rasul and Roland Vollgraf",
         noun="image",
         class_noun="class",
         classes=(
@@ -96,7 +104,12 @@ DATASETS = {
         ),
     ),
     "digits": DatasetEntry(
-        title="scikit-learn's digits", noun="digit", class_noun="digit", classes=_DIGITS, download=None
+        title="scikit-learn's digits",
+        authors="Ethem Alpaydin and Cenk Kaynak",
+        noun="digit",
+        class_noun="digit",
+        classes=_DIGITS,
+        download=None,
     ),
 }
 
