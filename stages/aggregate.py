@@ -1,6 +1,7 @@
 """Stage 7: gather every model's numbers in one table, and say what they make of the report's claims."""
 
 from vaebench.pipeline import paths
+from vaebench.pipeline.datasets import DATASETS
 from vaebench.pipeline.files import write_json, write_text
 from vaebench.pipeline.key import ModelKey, by_dimension, sweep
 from vaebench.pipeline.params import LatentDimsOption, ModelOption, SeedsOption, load_params
@@ -10,6 +11,7 @@ from vaebench.pipeline.stage import require, run_stage, say
 def main(latent_dims: LatentDimsOption, seeds: SeedsOption, model: ModelOption) -> None:
     """Write the table of all models, the findings, and the headline numbers of the model under study."""
     dataset = load_params().data.dataset
+    data = DATASETS[dataset]
     models = sweep(latent_dims, seeds)
     training_files = {key: require(paths.training(key)) for key in models}
     evaluation_files = {key: require(paths.evaluation(key)) for key in models}
@@ -57,7 +59,7 @@ def main(latent_dims: LatentDimsOption, seeds: SeedsOption, model: ModelOption) 
         studied = ModelKey(model, seeds[0])
         alone = benchmark_table([trainings[studied]], [evaluations[studied]], *others)
         drawn = {column: evaluations[studied][column] for column in DRAWN}
-        fit = not panel_warning(table)
+        fit = not panel_warning(table, data)
         page = findings(
             table,
             {
@@ -79,7 +81,7 @@ def main(latent_dims: LatentDimsOption, seeds: SeedsOption, model: ModelOption) 
             ),
         )
         write_text(paths.BENCHMARK_CSV, table.to_csv(index=False))
-        write_text(paths.BENCHMARK_MD, to_markdown(table))
+        write_text(paths.BENCHMARK_MD, to_markdown(table, data))
         write_text(
             paths.TRAININGS_CSV, trainings_table(trainings.values(), evaluations.values()).to_csv(index=False)
         )
@@ -93,7 +95,7 @@ def main(latent_dims: LatentDimsOption, seeds: SeedsOption, model: ModelOption) 
             run.log_headline({f"d{latent_dim}/{name}": score for name, score in scores.items()})
         for file in (paths.BENCHMARK_CSV, paths.BENCHMARK_MD, paths.TRAININGS_CSV, paths.FINDINGS):
             run.log_table(file)
-    say(to_text(table))
+    say(to_text(table, data))
 
 
 if __name__ == "__main__":

@@ -7,16 +7,16 @@ from vaebench.pipeline.stage import run_stage
 
 
 def main() -> None:
-    """Fetch the digits that `data.dataset` names, verify them and write data/dataset.safetensors."""
+    """Fetch the images that `data.dataset` names, verify them and write data/dataset.safetensors."""
     name = load_params().data.dataset
 
     # Imported here, so that --help and a mistake in params.yaml are answered without loading torch.
     from vaebench.data.dataset import load_dataset, save_dataset
-    from vaebench.data.download import fetch_mnist, make_digits
+    from vaebench.data.download import fetch_dataset
     from vaebench.tracking.track import track
 
     with track("download", params={"dataset": name}) as run:
-        arrays = fetch_mnist() if name == "mnist" else make_digits()
+        arrays = fetch_dataset(name)
         with whole_file(paths.DATASET) as temporary:
             save_dataset(temporary, name, arrays)
         run.log_dataset(load_dataset(paths.DATASET))

@@ -4,6 +4,7 @@ import math
 import shutil
 
 from vaebench.pipeline import paths
+from vaebench.pipeline.datasets import DATASETS
 from vaebench.pipeline.files import whole_file, write_csv
 from vaebench.pipeline.key import ModelKey, by_dimension, sweep
 from vaebench.pipeline.params import LatentDimsOption, ModelOption, SeedsOption, load_params
@@ -16,6 +17,7 @@ def main(latent_dims: LatentDimsOption, seeds: SeedsOption, model: ModelOption) 
     Pictures are those of the first seed.
     """
     params = load_params()
+    data = DATASETS[params.data.dataset]
     models, once = sweep(latent_dims, seeds), sweep(latent_dims, seeds[:1])
     curve_files = {key: require(paths.curve(key)) for key in models}
     evaluation_files = {key: require(paths.evaluation(key)) for key in models}
@@ -40,7 +42,7 @@ def main(latent_dims: LatentDimsOption, seeds: SeedsOption, model: ModelOption) 
     from vaebench.tracking.track import track
 
     table, trainings = read_benchmark(table_file), read_trainings(trainings_file)
-    warning = panel_warning(table)
+    warning = panel_warning(table, data)
     references = read_result(references_file, References)
     curves = {key: read_curve(file, tested=True) for key, file in curve_files.items()}
     reproduced = {key: read_curve(file, tested=False) for key, file in reproduction_files.items()}
@@ -55,17 +57,22 @@ def main(latent_dims: LatentDimsOption, seeds: SeedsOption, model: ModelOption) 
             latent_dim = key.latent_dim
             named = f"latent dimension {latent_dim}"
             for name, figure in {
-                "losses": figures.loss_curves(curves[key], latent_dim),
-                "latent": figures.latent_scatter(pictures, latent_dim),
-                "reconstructions": figures.reconstructions(pictures, latent_dim),
+                "losses": figures.loss_curves(curves[key], latent_dim, data),
+                "latent": figures.latent_scatter(pictures, latent_dim, data),
+                "reconstructions": figures.reconstructions(pictures, latent_dim, data),
                 "samples": figures.prior_samples(pictures, latent_dim),
-                "interpolations": figures.interpolations(pictures, latent_dim),
-                "label_distributions": figures.label_distributions(pictures, latent_dim, warning),
+                "interpolations": figures.interpolations(pictures, latent_dim, data),
+                "label_distributions": figures.label_distributions(pictures, latent_dim, data, warning),
                 "confusion": figures.confusion(
-                    pictures.confusion, f"Reconstructions as the classifiers read them · {named}", warning
+                    pictures.confusion,
+                    f"Reconstructions as the classifiers read them · {named}",
+                    data,
+                    warning,
                 ),
                 "overlap": figures.overlap(
-                    overlaps[latent_dim], f"Overlap of digits in the latent space · {named}"
+                    overlaps[latent_dim],
+                    f"Overlap of {data.class_nouns} in the latent space · {named}",
+                    data,
                 ),
             }.items():
                 drawn = paths.BENCHMARK_PLOTS / f"{name}-d{latent_dim}.png"
@@ -75,7 +82,11 @@ def main(latent_dims: LatentDimsOption, seeds: SeedsOption, model: ModelOption) 
                         shutil.copyfile(drawn, temporary)
             if latent_dim == model:
                 counts = np.ndenumerate(pictures.confusion)
-                rows = [{"true_digit": true, "read_as": read, "digits": n} for (true, read), n in counts]
+                # The same columns for every data set, as dvc.yaml and old commits have them.
+                rows = [
+                    {"true_digit": data.classes[true], "read_as": data.classes[read], "digits": n}
+                    for (true, read), n in counts
+                ]
                 write_csv(paths.MODEL_PLOTS / "confusion.csv", rows)
             say(f"drew dimension {latent_dim}")
         with whole_file(paths.MODEL_PLOTS / "curve.csv") as temporary:
@@ -88,13 +99,20 @@ def main(latent_dims: LatentDimsOption, seeds: SeedsOption, model: ModelOption) 
                 by_dimension(curves), params.vae.recipe, by_dimension(reproduced), report
             ),
             "criteria": figures.criteria(
-                table, trainings, references["inception_score_ceiling"], math.log(references["test_images"])
+                table,
+                trainings,
+                references["inception_score_ceiling"],
+                math.log(references["test_images"]),
+                data,
             ),
             "rate_distortion": figures.rate_distortion(table, trainings),
-            "overlaps": figures.overlaps(overlaps),
+            "overlaps": figures.overlaps(overlaps, data),
             "kl_spectra": figures.kl_spectra(spectra, active),
             "confusion-classifiers": figures.confusion(
-                np.array(references["panel_confusion"]), "Test digits as the classifiers read them", warning
+                np.array(references["panel_confusion"]),
+                f"Test {data.nouns} as the classifiers read them",
+                data,
+                warning,
             ),
         }.items():
             figures.save(figure, paths.BENCHMARK_PLOTS / f"{name}.png")

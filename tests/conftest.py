@@ -15,6 +15,7 @@ from browsers import FLAGS
 from projects import (
     FOREIGN,
     KEYS,
+    MIRROR,
     MNIST_MIRROR,
     NO_SETTINGS,
     ROOT,
@@ -227,11 +228,23 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def real_mirror() -> str:
     """Where the published MNIST files are at hand: the user's mirror, or a folder beside the repository."""
-    beside = ROOT.parent / "shared/mnist"
-    mirror = MNIST_MIRROR or (str(beside) if beside.is_dir() else "")
-    if not mirror:
-        pytest.skip("the real MNIST is not at hand: VAEBENCH_MNIST_MIRROR names no mirror of it")
-    return mirror
+    return MNIST_MIRROR or f"{_holding('mnist')}/mnist"
+
+
+@pytest.fixture(scope="session")
+def real_mirrors() -> str:
+    """Where those of Fashion-MNIST are, in a folder of their own."""
+    return _holding("fashion-mnist")
+
+
+def _holding(folder: str) -> str:
+    """The mirror of every set: a URL of the user's, or a folder that holds this one."""
+    if "://" in MIRROR:
+        return MIRROR.rstrip("/")
+    mirror = ROOT / MIRROR if MIRROR else ROOT.parent / "shared"
+    if not (mirror / folder).is_dir():
+        pytest.skip(f"no published files are at hand: VAEBENCH_MIRROR names no mirror that holds {folder}/")
+    return str(mirror)
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ NO_SETTINGS = {
     "GIT_CONFIG_GLOBAL": os.devnull,  # nobody's own name, hooks or line ends
     "VAEBENCH_CACHE": os.devnull,  # nor what is kept of downloads
 }
-MNIST_MIRROR = os.environ.get("VAEBENCH_MNIST_MIRROR", "")
+MNIST_MIRROR, MIRROR = (os.environ.get(f"VAEBENCH_{name}", "") for name in ("MNIST_MIRROR", "MIRROR"))
 
 # A shell that nothing was set in, with the `python` and the `dvc` of this virtual environment.
 # By what the make that started the tests has set, another make would say which folder it enters.

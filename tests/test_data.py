@@ -127,7 +127,7 @@ BYTES = torch.uint8
         ({"train_images": torch.zeros(4, 28, 28, dtype=BYTES)}, "train_images must be"),
         ({"test_labels": torch.zeros(3, 1, dtype=BYTES)}, "test_labels must be torch.uint8 (3,), is"),
         ({"test_labels": torch.zeros(3, dtype=torch.int64)}, "test_labels must be torch.uint8 (3,), is"),
-        ({"test_labels": torch.full((3,), 10, dtype=BYTES)}, "test_labels must be digits from 0 to 9"),
+        ({"test_labels": torch.full((3,), 10, dtype=BYTES)}, "test_labels must be numbers from 0 to 9"),
         (
             {"test_labels": torch.zeros(0, dtype=BYTES), "test_images": torch.zeros(0, 28, 28, dtype=BYTES)},
             "has no test images",

@@ -4,6 +4,7 @@ import base64
 import gzip
 import hashlib
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -12,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -20,16 +21,21 @@ from urllib.parse import quote, unquote
 
 import pytest
 import torch
+import torchvision
+import yaml
 from torch import Tensor
-from torchvision.datasets import MNIST
+from torchvision.datasets import KMNIST, MNIST, FashionMNIST
 
 from projects import commit, git
 from vaebench.data import download
 from vaebench.data.dataset import load_dataset, save_dataset
+from vaebench.pipeline.datasets import DATASETS, DatasetEntry, Download, IdxFile
+from vaebench.pipeline.params import load_params
 from vaebench.pipeline.stage import StageError, run_stage
 
 ROOT = Path(__file__).resolve().parents[1]
 FIRST = "train-images-idx3-ubyte.gz"
+OWN, SHARED = "VAEBENCH_MNIST_MIRROR", "VAEBENCH_MIRROR"
 
 
 @dataclass(frozen=True)
@@ -133,10 +139,7 @@ def files(arrays: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch) -> dict[st
         "t10k-images-idx3-ubyte.gz": idx_gz(arrays["test_images"]),
         "t10k-labels-idx1-ubyte.gz": idx_gz(arrays["test_labels"]),
     }
-    pinned = {name: (len(body), hashlib.sha256(body).hexdigest()) for name, body in made.items()}
-    monkeypatch.setattr(download, "MNIST_FILES", pinned)
-    md5 = [(name, hashlib.md5(body).hexdigest()) for name, body in made.items()]
-    monkeypatch.setattr(MNIST, "resources", md5)
+    monkeypatch.setitem(DATASETS, "mnist", holding(DATASETS["mnist"], made))
     return made
 
 
@@ -150,20 +153,51 @@ def use_mirrors(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return use
 
 
+@pytest.fixture(params=[OWN, SHARED])
+def variable(request: pytest.FixtureRequest) -> str:
+    """The environment variable that the user sets: MNIST's own, or the one for every set."""
+    return str(request.param)
+
+
+def setting(variable: str, address: str) -> str:
+    """What the variable must be for MNIST's files to be looked for at an address, which ends with mnist."""
+    return address if variable == OWN else re.sub("/mnist/?$", "", address)
+
+
 @pytest.fixture
-def folder(tmp_path: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, files: dict[str, bytes], variable: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A local mirror that holds the four files and is the one in use."""
-    folder = tmp_path / "my mirror"
-    folder.mkdir()
-    for name, body in files.items():
-        (folder / name).write_bytes(body)
-    monkeypatch.setenv(download.MIRROR_SETTING, str(folder))
+    folder = tmp_path / "my mirrors/mnist"
+    put(folder, files)
+    monkeypatch.setenv(variable, setting(variable, str(folder)))
     return folder
 
 
-def idx_gz(array: Tensor) -> bytes:
+def put(folder: Path, files: dict[str, bytes]) -> None:
+    folder.mkdir(parents=True)
+    for name, body in files.items():
+        (folder / name).write_bytes(body)
+
+
+def fetch() -> dict[str, Tensor]:
+    return download.fetch_dataset("mnist")
+
+
+def holding(entry: DatasetEntry, files: dict[str, bytes]) -> DatasetEntry:
+    """The entry with these files for the published ones."""
+    assert entry.download
+    contents = {name: gzip.decompress(body) for name, body in files.items()}
+    pinned = {name: IdxFile(len(each), hashlib.sha256(each).hexdigest()) for name, each in contents.items()}
+    return replace(entry, download=replace(entry.download, files=pinned))
+
+
+def idx(array: Tensor) -> bytes:
     header = bytes([0, 0, 8, array.dim()]) + struct.pack(f">{array.dim()}I", *array.shape)
-    return gzip.compress(header + array.numpy().tobytes(), mtime=0)
+    return header + array.numpy().tobytes()
+
+
+def idx_gz(array: Tensor) -> bytes:
+    return gzip.compress(idx(array), mtime=0)
 
 
 def altered(body: bytes) -> bytes:
@@ -177,13 +211,14 @@ def assert_same(got: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
         assert torch.equal(got[key], tensor), key
 
 
-def failure(tmp_path: Path) -> str:
+def failure(tmp_path: Path, variable: str = SHARED, name: str = "mnist") -> str:
     """Fetch in vain: the message is one line that says what to do, and no file stays behind."""
     with pytest.raises(StageError) as caught:
-        download.fetch_mnist()
+        download.fetch_dataset(name)
     message = str(caught.value)
     assert "\n" not in message
-    assert "VAEBENCH_MNIST_MIRROR" in message
+    what = "the four files" if variable == OWN else f"{name}/ with the four files"
+    assert f"; set {variable} to a URL or a folder that holds {what}, or " in message
     assert "dvc exp run -S data.dataset=digits" in message
     assert not list((tmp_path / "scratch").iterdir())
     return message
@@ -192,8 +227,19 @@ def failure(tmp_path: Path) -> str:
 # The mirrors.
 
 
-def test_pins_the_files_that_torchvision_reads() -> None:
-    assert list(download.MNIST_FILES) == [name for name, _ in MNIST.resources]
+DOWNLOADS = {name: entry.download for name, entry in DATASETS.items() if entry.download}
+
+
+@pytest.mark.parametrize("name", DOWNLOADS)
+def test_pins_the_files_that_torchvision_reads(name: str) -> None:
+    published = getattr(torchvision.datasets, DOWNLOADS[name].torchvision)
+    assert list(DOWNLOADS[name].files) == [file for file, _ in published.resources]
+    assert published.mirrors
+
+
+def test_classes_are_those_of_torchvision() -> None:
+    assert [*DATASETS["fashion_mnist"].classes] == FashionMNIST.classes
+    assert all(len(set(entry.classes)) == 10 for entry in DATASETS.values())
 
 
 def test_good_download(
@@ -207,7 +253,7 @@ def test_good_download(
     good, spare = start_mirror(files), start_mirror(files)
     use_mirrors(good, spare)
 
-    assert_same(download.fetch_mnist(), arrays)
+    assert_same(fetch(), arrays)
 
     assert good.requests == list(files)
     assert not spare.requests
@@ -224,7 +270,7 @@ def test_fetched_arrays_make_a_data_set(
     tmp_path: Path,
 ) -> None:
     use_mirrors(start_mirror(files))
-    save_dataset(tmp_path / "dataset.safetensors", "mnist", download.fetch_mnist())
+    save_dataset(tmp_path / "dataset.safetensors", "mnist", fetch())
     dataset = load_dataset(tmp_path / "dataset.safetensors")
     assert (len(dataset.train), len(dataset.test)) == (5, 3)
     assert torch.equal(dataset.test.labels, arrays["test_labels"].long())
@@ -242,7 +288,7 @@ def test_missing_file_goes_to_the_next_mirror_at_once(
     bad.script[FIRST] = [Answer(status)]
     use_mirrors(bad, good)
 
-    assert_same(download.fetch_mnist(), arrays)
+    assert_same(fetch(), arrays)
 
     # And it stays with the mirror that answered.
     assert bad.requests == [FIRST]
@@ -261,7 +307,7 @@ def test_busy_mirror_is_tried_again(
     busy.script[FIRST] = [Answer(status), Answer(status)]
     use_mirrors(busy, spare)
 
-    assert_same(download.fetch_mnist(), arrays)
+    assert_same(fetch(), arrays)
 
     assert busy.requests == [FIRST, FIRST, *files]
     assert not spare.requests
@@ -279,37 +325,59 @@ def test_pauses_before_each_new_attempt(
     waited: list[float] = []
     monkeypatch.setattr(download, "PAUSES", (0.5, 1.0))
     monkeypatch.setattr(time, "sleep", waited.append)
-    download.fetch_mnist()
+    fetch()
     assert waited == [0.5, 1.0]
 
 
-@pytest.mark.parametrize("kind", ["truncated", "cut off", "longer", "altered", "a page"])
+@pytest.mark.parametrize(
+    ("kind", "problem"),
+    [
+        ("truncated", "it breaks off after "),
+        ("cut off", "it breaks off after "),
+        ("without its checksum", "it breaks off after 3,936 of 3,936 bytes"),
+        ("nothing", "it breaks off after 0 of 3,936 bytes"),
+        ("longer", "it is too long"),
+        ("a little longer", "it goes on after its end"),
+        ("damaged", "it cannot be unpacked (Error -3 while decompressing data: incorrect length check)"),
+        ("a page", "it cannot be unpacked (Error -3 while decompressing data: incorrect header check)"),
+        ("other images", "the SHA-256 of its content differs"),
+        ("fewer images", "the SHA-256 of its content differs"),
+        ("more images", "it holds more than 3,936 bytes"),
+    ],
+)
 def test_wrong_content_is_tried_again_then_left_for_the_next_mirror(
     start_mirror: StartMirror,
     use_mirrors: Callable[..., None],
     files: dict[str, bytes],
     arrays: dict[str, Tensor],
     kind: str,
+    problem: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    body = files[FIRST]
+    body, images = files[FIRST], arrays["train_images"]
     wrong = {
         "truncated": Answer(body=body[:-100]),
         "cut off": Answer(body=body[:-100], announced=len(body)),
+        "without its checksum": Answer(body=body[:-8]),
+        "nothing": Answer(),
         "longer": Answer(body=body + b"\0" * 100_000),
-        "altered": Answer(body=altered(body)),
+        "a little longer": Answer(body=body + b"\0"),
+        "damaged": Answer(body=altered(body)),
         "a page": Answer(body=b"<html>Please log in</html>"),
+        "other images": Answer(body=idx_gz(images ^ 1)),
+        "fewer images": Answer(body=idx_gz(images[:-1])),
+        "more images": Answer(body=idx_gz(torch.zeros(1_000, 28, 28, dtype=torch.uint8))),
     }[kind]
     bad, good = start_mirror(files), start_mirror(files)
     bad.script[FIRST] = [wrong] * 3
     use_mirrors(bad, good)
 
-    assert_same(download.fetch_mnist(), arrays)
+    assert_same(fetch(), arrays)
 
     assert bad.requests == [FIRST] * 3
     assert good.requests == list(files)
-    expected = "SHA-256 differs" if kind in ("longer", "altered") else f"of {len(body):,} bytes"
-    assert expected in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.count(f"MNIST: {FIRST} from {bad.url}: not the published file, {problem}") == 2
 
 
 def test_wrong_content_is_never_on_disk_and_a_kill_leaves_nothing(
@@ -345,7 +413,7 @@ def test_silent_mirror_is_left(
     silent, good = start_mirror(files), start_mirror(files)
     silent.script[FIRST] = [Answer(500, stall=0.6)]
     use_mirrors(silent, good)
-    assert_same(download.fetch_mnist(), arrays)
+    assert_same(fetch(), arrays)
     assert good.requests == list(files)
 
 
@@ -380,19 +448,42 @@ def test_the_mirror_set_is_the_only_one(
     files: dict[str, bytes],
     arrays: dict[str, Tensor],
     monkeypatch: pytest.MonkeyPatch,
+    variable: str,
     slash: str,
     tmp_path: Path,
 ) -> None:
     mine, public = start_mirror(files), start_mirror(files)
     use_mirrors(public)
-    monkeypatch.setenv(download.MIRROR_SETTING, mine.url.rstrip("/") + slash)
-    assert_same(download.fetch_mnist(), arrays)
+    monkeypatch.setenv(variable, setting(variable, mine.url).rstrip("/") + slash)
+    assert_same(fetch(), arrays)
     assert mine.requests == list(files)
 
     mine.files = {}
     monkeypatch.setenv("VAEBENCH_CACHE", str(tmp_path / "empty"))
-    assert f"{mine.url.rstrip('/')}{slash}: HTTP 404" in failure(tmp_path)
+    shown = mine.url.rstrip("/") + (slash if variable == OWN else "")
+    assert f"{shown}: HTTP 404" in failure(tmp_path, variable)
     assert not public.requests
+
+
+def test_mnists_own_mirror_goes_before_the_shared_one(
+    start_mirror: StartMirror,
+    files: dict[str, bytes],
+    arrays: dict[str, Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    own, shared = start_mirror(files), start_mirror(files)
+    monkeypatch.setenv(OWN, own.url)
+    monkeypatch.setenv(SHARED, setting(SHARED, shared.url))
+    assert_same(fetch(), arrays)
+    assert own.requests == list(files)
+    assert not shared.requests
+
+    put(tmp_path / "all/fashion-mnist", files)
+    monkeypatch.setitem(DATASETS, "fashion_mnist", holding(DATASETS["fashion_mnist"], files))
+    monkeypatch.setenv(SHARED, str(tmp_path / "all"))
+    assert_same(download.fetch_dataset("fashion_mnist"), arrays)  # of which MNIST's own mirror knows nothing
+    assert own.requests == list(files)
 
 
 def test_empty_setting_is_none(
@@ -403,81 +494,147 @@ def test_empty_setting_is_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     use_mirrors(start_mirror(files))
-    monkeypatch.setenv(download.MIRROR_SETTING, "")
-    assert_same(download.fetch_mnist(), arrays)
+    monkeypatch.setenv(OWN, "")
+    monkeypatch.setenv(SHARED, "")
+    assert_same(fetch(), arrays)
 
 
 @pytest.mark.parametrize("form", ["path", "relative path", "file URL", "file URL with a host"])
 def test_local_folder(
-    folder: Path, arrays: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch, form: str
+    folder: Path, arrays: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch, variable: str, form: str
 ) -> None:
-    monkeypatch.chdir(folder.parent)
-    setting = {
+    monkeypatch.chdir(folder.parents[1])
+    address = {
         "path": str(folder),
-        "relative path": folder.name,
+        "relative path": f"{folder.parent.name}/{folder.name}",
         "file URL": folder.as_uri(),
         "file URL with a host": folder.as_uri().replace("file://", "file://localhost"),
     }[form]
-    monkeypatch.setenv(download.MIRROR_SETTING, setting)
-    assert_same(download.fetch_mnist(), arrays)
+    monkeypatch.setenv(variable, setting(variable, address))
+    assert_same(fetch(), arrays)
 
 
 def test_relative_folder_is_that_of_the_repository_for_an_experiment_in_a_clone(
-    folder: Path, arrays: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, arrays: dict[str, Tensor], tmp_path: Path, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (folder.parent / ".dvc").mkdir()
+    (tmp_path / ".dvc").mkdir()
     clone = tmp_path / "clone"
     (clone / ".dvc").mkdir(parents=True)
     monkeypatch.chdir(clone)
-    monkeypatch.setenv("DVC_ROOT", str(folder.parent))
-    monkeypatch.setenv(download.MIRROR_SETTING, folder.name)
-    assert_same(download.fetch_mnist(), arrays)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv(variable, setting(variable, f"{folder.parent.name}/{folder.name}"))
+    assert_same(fetch(), arrays)
 
 
 @pytest.mark.parametrize("name", ["train-labels-idx1-ubyte.gz", "t10k-labels-idx1-ubyte.gz"])
-def test_local_folder_lacks_a_file(folder: Path, tmp_path: Path, name: str) -> None:
+def test_local_folder_lacks_a_file(folder: Path, tmp_path: Path, variable: str, name: str) -> None:
     (folder / name).unlink()
-    message = failure(tmp_path)
+    message = failure(tmp_path, variable)
     assert f"{name} could not be had from {folder}: " in message
     assert "No such file or directory" in message
 
 
-def test_local_folder_does_not_exist(folder: Path, tmp_path: Path) -> None:
+def test_local_folder_does_not_exist(folder: Path, tmp_path: Path, variable: str) -> None:
     shutil.rmtree(folder)
-    assert f"could not be had from {folder}: " in failure(tmp_path)
+    assert f"could not be had from {folder}: " in failure(tmp_path, variable)
 
 
-def test_local_file_is_altered(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_file_is_altered(
+    folder: Path, tmp_path: Path, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = folder / "t10k-images-idx3-ubyte.gz"
     path.write_bytes(altered(path.read_bytes()))
     monkeypatch.setattr(time, "sleep", lambda pause: pytest.fail("a folder gets one attempt"))
-    message = failure(tmp_path)
+    message = failure(tmp_path, variable)
     assert f"{path.name} could not be had from {folder}: not the published file" in message
     assert path.is_file()
 
 
-@pytest.mark.parametrize("setting", ["ftp://host/mnist", "http://", "http://[::1/", "file://host/mnist"])
+@pytest.mark.parametrize("address", ["ftp://host/mnist", "http://", "http://[::1/", "file://host/mnist"])
 def test_setting_is_neither_url_nor_folder(
-    files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, setting: str
+    files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, variable: str, address: str
 ) -> None:
-    monkeypatch.setenv(download.MIRROR_SETTING, setting)
-    with pytest.raises(StageError, match="VAEBENCH_MNIST_MIRROR must be an http, https or file URL"):
-        download.fetch_mnist()
+    monkeypatch.setenv(variable, address)
+    with pytest.raises(StageError, match=f"^{variable} must be an http, https or file URL"):
+        fetch()
 
 
-@pytest.mark.parametrize("setting", ["http://127.0.0.1:port/", "http://127.0.0.1/é/", "http://no host/"])
+@pytest.mark.parametrize("address", ["http://127.0.0.1:port", "http://127.0.0.1/é", "http://no host"])
 def test_url_that_cannot_be_asked_for(
-    files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, setting: str
+    files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, address: str
 ) -> None:
-    monkeypatch.setenv(download.MIRROR_SETTING, setting)
+    monkeypatch.setenv(variable, address)
     monkeypatch.setattr(time, "sleep", lambda pause: pytest.fail("a new attempt changes nothing"))
-    assert f"could not be had from {setting}: " in failure(tmp_path)
+    shown = address if variable == OWN else f"{address}/mnist"
+    assert f"could not be had from {shown}: " in failure(tmp_path, variable)
+
+
+@pytest.mark.parametrize("level", [1, 9])
+@pytest.mark.parametrize("name", ["as it was.idx", ""])
+def test_same_content_in_another_gzip_file_passes(
+    folder: Path, files: dict[str, bytes], arrays: dict[str, Tensor], name: str, level: int
+) -> None:
+    for file, body in files.items():
+        with (folder / file).open("wb") as raw, gzip.GzipFile(name, "wb", level, raw, mtime=1) as packed:
+            packed.write(gzip.decompress(body))
+        assert (folder / file).read_bytes() != body
+    assert_same(fetch(), arrays)
+
+
+def test_content_that_does_not_shrink_is_not_too_long(
+    folder: Path, files: dict[str, bytes], arrays: dict[str, Tensor]
+) -> None:
+    for file, body in files.items():
+        (folder / file).write_bytes(gzip.compress(gzip.decompress(body), 0))
+    assert_same(fetch(), arrays)
+
+
+def test_another_set_of_the_form_is_one_entry(
+    start_mirror: StartMirror,
+    arrays: dict[str, Tensor],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    made = {
+        file: idx_gz(arrays[f"{split}_{kind}"])
+        for split, kind, (file, _) in zip(
+            ("train", "train", "test", "test"), ("images", "labels") * 2, KMNIST.resources, strict=True
+        )
+    }
+    entry = DatasetEntry(
+        "Kuzushiji-MNIST",
+        "CODH",
+        "character",
+        "character",
+        (*"おきすつなはまやれを",),
+        Download("KMNIST", "kmnist", {}),
+    )
+    monkeypatch.setitem(DATASETS, "kmnist", holding(entry, made))
+    public = start_mirror(made)
+    monkeypatch.setattr(KMNIST, "mirrors", [public.url])
+
+    (tmp_path / "params.yaml").write_text(
+        (ROOT / "params.yaml").read_text(encoding="utf-8").replace("dataset: mnist", "dataset: kmnist"),
+        encoding="utf-8",
+    )
+    assert load_params(tmp_path / "params.yaml").data.dataset == "kmnist"
+    assert_same(download.fetch_dataset("kmnist"), arrays)
+    assert public.requests == list(made)
+    assert {path.name for path in (tmp_path / "cache/kmnist").iterdir()} == set(made)
+    assert capsys.readouterr().err.startswith(f"Kuzushiji-MNIST: {FIRST}, ")
+
+    monkeypatch.setenv(SHARED, str(tmp_path / "all"))
+    message = failure(tmp_path, name="kmnist")
+    assert message.startswith(f"Kuzushiji-MNIST: {FIRST} could not be had from {tmp_path}/all/kmnist: ")
+    put(tmp_path / "all/kmnist", made)
+    assert_same(download.fetch_dataset("kmnist"), arrays)
 
 
 def test_published_mnist(real_mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(download.MIRROR_SETTING, real_mirror)
+    monkeypatch.setenv(OWN, real_mirror)
     monkeypatch.setattr(download, "TIMEOUT", 20.0)
-    arrays = download.fetch_mnist()
+    arrays = fetch()
     assert arrays["train_images"].shape == (60_000, 28, 28)
     assert arrays["test_images"].shape == (10_000, 28, 28)
     assert all(tensor.dtype == torch.uint8 for tensor in arrays.values())
@@ -487,6 +644,27 @@ def test_published_mnist(real_mirror: str, monkeypatch: pytest.MonkeyPatch) -> N
     assert torch.bincount(arrays["test_labels"]).tolist() == test
     # The mean pixel is MNIST's well-known 0.1307.
     assert arrays["train_images"].double().mean().item() / 255 == pytest.approx(0.1307, abs=5e-5)
+
+
+def test_mnist_is_the_data_set_that_the_results_are_of(
+    real_mirror: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(OWN, real_mirror)
+    save_dataset(tmp_path / "dataset.safetensors", "mnist", fetch())
+    lock = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]["download"]
+    content = (tmp_path / "dataset.safetensors").read_bytes()
+    assert hashlib.md5(content).hexdigest() == lock["outs"][0]["md5"]
+
+
+def test_published_fashion_mnist(real_mirrors: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SHARED, real_mirrors)
+    monkeypatch.setattr(download, "TIMEOUT", 20.0)
+    arrays = download.fetch_dataset("fashion_mnist")
+    for split, count in (("train", 6000), ("test", 1000)):
+        assert arrays[f"{split}_images"].shape == (10 * count, 28, 28)
+        assert torch.bincount(arrays[f"{split}_labels"]).tolist() == [count] * 10
+    # The mean pixel is Fashion-MNIST's well-known 0.2860.
+    assert arrays["train_images"].double().mean().item() / 255 == pytest.approx(0.2860, abs=5e-5)
 
 
 # A mirror that wants a user and a password.
@@ -507,7 +685,7 @@ def refusal(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], 
     monkeypatch.setattr(sys, "argv", ["stages/download.py"])
 
     def main() -> None:
-        download.fetch_mnist()
+        fetch()
 
     with pytest.raises(SystemExit) as caught:
         run_stage(main)
@@ -524,6 +702,7 @@ def test_mirror_takes_user_and_password(
     start_mirror: StartMirror,
     files: dict[str, bytes],
     arrays: dict[str, Tensor],
+    variable: str,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     user_info: str,
@@ -531,17 +710,19 @@ def test_mirror_takes_user_and_password(
     mirror = start_mirror(files)
     pair = unquote(user_info[:-1]) + ("" if ":" in user_info else ":")
     mirror.wants = "Basic " + base64.b64encode(pair.encode()).decode()
-    monkeypatch.setenv(download.MIRROR_SETTING, with_user(mirror.url, user_info))
-    assert_same(download.fetch_mnist(), arrays)
+    monkeypatch.setenv(variable, setting(variable, with_user(mirror.url, user_info)))
+    assert_same(fetch(), arrays)
     assert mirror.requests == list(files)
     lines = capfd.readouterr().err.splitlines()
-    assert lines == [f"MNIST: {name}, {len(files[name]):,} bytes from {mirror.url}" for name in files]
+    shown = mirror.url if variable == OWN else mirror.url.rstrip("/")
+    assert lines == [f"MNIST: {name}, {len(files[name]):,} bytes from {shown}" for name in files]
 
 
 @pytest.mark.parametrize(("user_info", "status"), [("", 401), ("some:body@", 401), (AS_SET, 403)])
 def test_refused_user_is_one_line_that_says_what_to_do(
     start_mirror: StartMirror,
     files: dict[str, bytes],
+    variable: str,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     tmp_path: Path,
@@ -551,9 +732,9 @@ def test_refused_user_is_one_line_that_says_what_to_do(
     mirror = start_mirror(files)
     mirror.wants = BASIC
     mirror.script[FIRST] = [Answer(403)] if status == 403 else []
-    monkeypatch.setenv(download.MIRROR_SETTING, with_user(mirror.url, user_info))
+    monkeypatch.setenv(variable, setting(variable, with_user(mirror.url, user_info)))
     said = refusal(monkeypatch, capfd, tmp_path)
-    assert f"{mirror.url}: HTTP {status} " in said
+    assert f"{mirror.url.rstrip('/') if variable == SHARED else mirror.url}: HTTP {status} " in said
     assert "give it a user and a password, percent-encoded: user:password@ before the host; " in said
     assert said.count("\n") == 1
     assert mirror.requests == [FIRST]
@@ -563,13 +744,14 @@ def test_refused_user_is_one_line_that_says_what_to_do(
 def test_password_that_must_be_encoded_is_not_shown(
     start_mirror: StartMirror,
     files: dict[str, bytes],
+    variable: str,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     tmp_path: Path,
     password: str,
 ) -> None:
     mirror = start_mirror(files)
-    monkeypatch.setenv(download.MIRROR_SETTING, with_user(mirror.url, f"somebody:{password}@"))
+    monkeypatch.setenv(variable, setting(variable, with_user(mirror.url, f"somebody:{password}@")))
     assert refusal(monkeypatch, capfd, tmp_path).count("\n") == 1
     assert not mirror.requests
 
@@ -577,13 +759,14 @@ def test_password_that_must_be_encoded_is_not_shown(
 def test_password_is_not_shown_while_a_mirror_is_tried_again(
     start_mirror: StartMirror,
     files: dict[str, bytes],
+    variable: str,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
     mirror = start_mirror(files)
     mirror.script[FIRST] = [Answer(503)] * 3
-    monkeypatch.setenv(download.MIRROR_SETTING, with_user(mirror.url))
+    monkeypatch.setenv(variable, setting(variable, with_user(mirror.url)))
     assert refusal(monkeypatch, capfd, tmp_path).count("; trying again\n") == 2
 
 
@@ -591,19 +774,20 @@ def test_password_follows_a_redirect_to_its_own_host_alone(
     start_mirror: StartMirror,
     files: dict[str, bytes],
     arrays: dict[str, Tensor],
+    variable: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     own, other = start_mirror(files), start_mirror(files)
     own.wants = BASIC
     own.script = {name: [Answer(302, location=f"{own.url}{name}")] for name in files}
-    monkeypatch.setenv(download.MIRROR_SETTING, with_user(own.url))
-    assert_same(download.fetch_mnist(), arrays)
+    monkeypatch.setenv(variable, setting(variable, with_user(own.url)))
+    assert_same(fetch(), arrays)
     assert own.authorizations == [BASIC] * 8
     assert own.requests == [name for name in files for _ in range(2)]
 
     monkeypatch.setenv("VAEBENCH_CACHE", os.devnull)
     own.script = {name: [Answer(302, location=f"{other.url}{name}")] for name in files}
-    assert_same(download.fetch_mnist(), arrays)
+    assert_same(fetch(), arrays)
     assert other.authorizations == [None] * 4
 
 
@@ -621,12 +805,12 @@ def test_files_are_fetched_once(
 ) -> None:
     mirror = start_mirror(files)
     use_mirrors(mirror)
-    assert_same(download.fetch_mnist(), arrays)
+    assert_same(fetch(), arrays)
     cache = tmp_path / "cache/mnist"
     assert {path.name: path.read_bytes() for path in cache.iterdir()} == files
     capsys.readouterr()
     monkeypatch.delattr(MNIST, "mirrors")
-    assert_same(download.fetch_mnist(), arrays)
+    assert_same(fetch(), arrays)
     assert mirror.requests == list(files)
     lines = capsys.readouterr().err.splitlines()
     assert lines == [f"MNIST: {name}, {len(body):,} bytes from {cache}" for name, body in files.items()]
@@ -644,7 +828,7 @@ def test_damaged_file_is_fetched_anew(
 ) -> None:
     mirror = start_mirror(files)
     use_mirrors(mirror)
-    download.fetch_mnist()
+    fetch()
     kept = tmp_path / "cache/mnist" / FIRST
     body = kept.read_bytes()
     kept.unlink()
@@ -653,7 +837,7 @@ def test_damaged_file_is_fetched_anew(
     elif damage != "missing":
         kept.write_bytes({"altered": altered(body), "cut off": body[:-1], "empty": b""}[damage])
     capsys.readouterr()
-    assert_same(download.fetch_mnist(), arrays)
+    assert_same(fetch(), arrays)
     assert mirror.requests == [*files, FIRST]
     said = capsys.readouterr().err
     assert (f"MNIST: {kept}: " in said) == (damage != "missing")
@@ -675,7 +859,7 @@ def test_cache_that_cannot_be_written_costs_a_word(
     use_mirrors(mirror)
     (tmp_path / "a file").touch()
     monkeypatch.setenv("VAEBENCH_CACHE", str(tmp_path / "a file"))
-    assert_same(download.fetch_mnist(), arrays)
+    assert_same(fetch(), arrays)
     assert mirror.requests == list(files)
     [word] = [line for line in capsys.readouterr().err.splitlines() if "bytes from" not in line]
     assert word.startswith(f"MNIST: {tmp_path}/a file/mnist: cannot be written (")
@@ -683,7 +867,7 @@ def test_cache_that_cannot_be_written_costs_a_word(
 
 
 def test_folder_is_read_in_place(folder: Path, files: dict[str, bytes], tmp_path: Path) -> None:
-    download.fetch_mnist()
+    fetch()
     assert not (tmp_path / "cache").exists()
     assert not list((tmp_path / "scratch").iterdir())
 
@@ -694,17 +878,17 @@ def test_folder_is_read_in_place(folder: Path, files: dict[str, bytes], tmp_path
 @pytest.mark.parametrize("wrong", ["signed", "axes", "size", "too long", "too short", "head"])
 def test_array_of_another_form_is_refused(wrong: str) -> None:
     images = torch.zeros(2, 28, 28, dtype=torch.uint8)
-    body = gzip.decompress(idx_gz(images))
+    body = idx(images)
     content = {
         "signed": body[:2] + b"\x09" + body[3:],
-        "axes": gzip.decompress(idx_gz(images.flatten(1))),
-        "size": gzip.decompress(idx_gz(images.transpose(0, 1).reshape(2, 14, 56))),
+        "axes": idx(images.flatten(1)),
+        "size": idx(images.transpose(0, 1).reshape(2, 14, 56)),
         "too long": body + b"\0",
         "too short": body[:-1],
         "head": body[:6],
     }[wrong]
     with pytest.raises(StageError, match=rf"^MNIST: {FIRST}: no IDX file of 28x28 images$"):
-        download._read_idx(FIRST, gzip.compress(content))
+        download._read_idx("MNIST", FIRST, content)
 
 
 # The digits of scikit-learn.
@@ -800,7 +984,10 @@ def test_stage_writes_the_data_set(tmp_path: Path) -> None:
 def test_stage_refuses_an_unknown_data_set(tmp_path: Path) -> None:
     done = run_download(tmp_path, "fashion")
     assert done.returncode == 2
-    assert done.stderr == "error: params.yaml: data.dataset must be mnist or digits, got 'fashion'\n"
+    assert (
+        done.stderr
+        == "error: params.yaml: data.dataset must be mnist, fashion_mnist or digits, got 'fashion'\n"
+    )
     assert not (tmp_path / "data").exists()
 
 

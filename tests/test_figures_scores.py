@@ -19,7 +19,9 @@ from vaebench import figures
 from vaebench.figures.labels import apart, beside, within
 from vaebench.findings.criteria import CRITERIA
 from vaebench.findings.fitness import judged, panel_warning
+from vaebench.pipeline.datasets import DATASETS
 
+MNIST = DATASETS["mnist"]
 DIMENSIONS = (2, 3, 4, 5, 10, 30)
 MANY = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 CEILING, CAP = 9.98, float(np.log(10_000))
@@ -121,7 +123,7 @@ def spectra_figure(*dimensions: int) -> Figure:
 
 def criteria(table: pd.DataFrame) -> Figure:
     """Models of one training each."""
-    return figures.criteria(table, table[table["model"] == "VAE"], CEILING, CAP)
+    return figures.criteria(table, table[table["model"] == "VAE"], CEILING, CAP, MNIST)
 
 
 def rate_distortion(table: pd.DataFrame) -> Figure:
@@ -145,10 +147,10 @@ def all_figures() -> dict[str, Figure]:
         "rate": rate_distortion(make_table()),
         "rate of many": rate_distortion(make_table(MANY)),
         "rate of one": rate_distortion(make_table((1,))),
-        "overlap": figures.overlap(make_overlap(), "Title"),
-        "certain": figures.overlap(np.eye(10), "Title"),
-        "overlaps": figures.overlaps({dimension: make_overlap(dimension) for dimension in DIMENSIONS}),
-        "overlaps of one": figures.overlaps({512: make_overlap()}),
+        "overlap": figures.overlap(make_overlap(), "Title", MNIST),
+        "certain": figures.overlap(np.eye(10), "Title", MNIST),
+        "overlaps": figures.overlaps({dimension: make_overlap(dimension) for dimension in DIMENSIONS}, MNIST),
+        "overlaps of one": figures.overlaps({512: make_overlap()}, MNIST),
     }
     for figure in drawn.values():
         figure.draw_without_rendering()
@@ -447,7 +449,7 @@ def test_criteria_warn_of_an_unfit_panel_and_mark_no_best_by_it() -> None:
     table.loc[table["model"] == "test images", "reconstruction_accuracy"] = 0.617
     figure = criteria(judged(table))
     figure.draw_without_rendering()
-    assert panel_warning(table) in [text.get_text() for text in figure.texts]
+    assert panel_warning(table, MNIST) in [text.get_text() for text in figure.texts]
     assert overlapping(figure) == []
     for name in ("FID", "inception score", "legible samples", "reconstructions read right"):
         assert not len(line(panel(figure, name), "VAE"))
@@ -456,7 +458,7 @@ def test_criteria_warn_of_an_unfit_panel_and_mark_no_best_by_it() -> None:
 
 
 def test_readings_of_an_unfit_panel_carry_the_warning() -> None:
-    figure = figures.confusion(np.eye(10, dtype=np.int64), "Title", "They are unfit.")
+    figure = figures.confusion(np.eye(10, dtype=np.int64), "Title", MNIST, "They are unfit.")
     assert "They are unfit." in [text.get_text() for text in figure.texts]
     assert overlapping(figure) == []
 
@@ -566,7 +568,7 @@ def matrix_axes(figure: Figure) -> list[Axes]:
 def test_overlap_writes_percent_by_digit_row_and_class_column() -> None:
     matrix = np.eye(10)
     matrix[7, 7], matrix[7, 9], matrix[7, 2] = 0.8766, 0.123, 0.0004
-    (axes,) = matrix_axes(figures.overlap(matrix, "A title"))
+    (axes,) = matrix_axes(figures.overlap(matrix, "A title", MNIST))
     at = {text.get_position(): text.get_text() for text in axes.texts}
     assert at[9, 7] == "12.3"  # x is the column, y the row
     assert (7, 9) not in at
@@ -580,9 +582,9 @@ def test_overlap_writes_percent_by_digit_row_and_class_column() -> None:
 def test_overlap_and_confusion_colour_equal_shares_alike() -> None:
     counts = np.diag(np.full(10, 1000))
     counts[7, 7], counts[7, 9], counts[2, 3], counts[2, 2] = 850, 150, 4, 996
-    (confused,) = matrix_axes(figures.confusion(counts, "Title"))
-    (overlapping,) = matrix_axes(figures.overlap(counts / 1000, "Title"))
-    small = matrix_axes(figures.overlaps({5: counts / 1000, 2: counts / 1000}))
+    (confused,) = matrix_axes(figures.confusion(counts, "Title", MNIST))
+    (overlapping,) = matrix_axes(figures.overlap(counts / 1000, "Title", MNIST))
+    small = matrix_axes(figures.overlaps({5: counts / 1000, 2: counts / 1000}, MNIST))
     assert len(shades(confused)) == 12
     assert all(shades(confused) == shades(axes) for axes in [overlapping, *small])
     assert shades(confused)[7, 9] != shades(confused)[2, 3]
@@ -594,18 +596,18 @@ def test_an_absent_digit_leaves_its_row_of_the_overlap_empty() -> None:
     for empty in (0.0, np.nan):
         matrix = make_overlap()
         matrix[4] = empty
-        figure = figures.overlap(matrix, "Title")
+        figure = figures.overlap(matrix, "Title", MNIST)
         figure.draw_without_rendering()
         (axes,) = matrix_axes(figure)
         assert not [text for text in axes.texts if text.get_position()[1] == 4]
-        small = figures.overlaps({5: matrix})
+        small = figures.overlaps({5: matrix}, MNIST)
         others = np.mean([1 - matrix[digit, digit] for digit in range(10) if digit != 4])
         assert f"{others:.1%} to other digits, mean of the rows" in texts(small.axes[0])
 
 
 def test_overlaps_have_a_panel_a_dimension_and_numbers_only_where_large() -> None:
     matrices = {dimension: make_overlap(dimension) for dimension in (30, 2, 5, 10)}
-    panels = matrix_axes(figures.overlaps(matrices))
+    panels = matrix_axes(figures.overlaps(matrices, MNIST))
     assert [axes.texts[-2].get_text() for axes in panels] == [
         f"latent dimension {dimension}" for dimension in (2, 5, 10, 30)
     ]
@@ -649,7 +651,7 @@ def test_each_training_is_a_point() -> None:
     once = table[table["model"] == "VAE"]
     again = once.assign(fid=once["fid"] + 1, kl_loss=once["kl_loss"] + 1)
     trainings = pd.concat([once, again])
-    figure = figures.criteria(table, trainings, CEILING, CAP)
+    figure = figures.criteria(table, trainings, CEILING, CAP, MNIST)
     named = [[text.get_text() for text in each.legends[0].get_texts()] for each in (figure, criteria(table))]
     assert ["each training" in names for names in named] == [True, False]
     [fid] = [axes for axes in figure.axes if "FID ↓" in texts(axes)]

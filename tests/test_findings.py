@@ -24,8 +24,10 @@ from vaebench.findings.report import published
 from vaebench.findings.results import read_keys
 from vaebench.findings.table import DRAWN, HEADLINE, SCORES, benchmark_table, rows_of
 from vaebench.pipeline import paths
+from vaebench.pipeline.datasets import DATASETS
 from vaebench.pipeline.key import sweep
 
+MNIST = DATASETS["mnist"]
 ROOT = Path(__file__).resolve().parents[1]
 DIMENSIONS = (2, 3, 4, 5, 10, 30)
 SEEDS = [4, 1]
@@ -338,7 +340,7 @@ def test_schedule_that_ends_at_zero_is_named(optimizer: str, said: bool) -> None
 def sparse(high: Mapping[str, float], **legible: float) -> Finding:
     """What is found where 30 dimensions score `high` and the others have these shares of legible samples."""
     changes = {int(name[1:]): {"legible_share": share} for name, share in legible.items()}
-    return claims.sparse(vaes(*changes, 30, changes={**changes, 30: high}), 0.9)
+    return claims.sparse(vaes(*changes, 30, changes={**changes, 30: high}), 0.9, MNIST)
 
 
 @pytest.mark.parametrize(
@@ -375,7 +377,7 @@ def test_sparse_alone() -> None:
 
 
 def test_sparse_without_the_dimension() -> None:
-    finding = claims.sparse(vaes(2, 5), math.nan)
+    finding = claims.sparse(vaes(2, 5), math.nan, MNIST)
     assert outcomes(finding) == [MISSING] * 4
     assert {part.missing for part in finding.parts} == {"no model of that dimension"}
     assert verdict(finding.parts) == "not tested"
@@ -395,34 +397,38 @@ def test_sparse_without_the_dimension() -> None:
 )
 def test_counts_of_the_report(read: float, legible: float, expected: list[Outcome]) -> None:
     rows = vaes(changes={5: {"reconstruction_accuracy": read, "legible_share": legible}})
-    assert outcomes(claims.best_compromise(rows))[:2] == expected
+    assert outcomes(claims.best_compromise(rows, counted=True))[:2] == expected
 
 
 @pytest.mark.parametrize(("fid", "expected"), [(0.4, YES), (0.5, YES), (0.6, NO)])
 def test_best_has_the_most_points(fid: float, expected: Outcome) -> None:
     """All alike but for one score: five wins, ties only, and five losses."""
-    assert outcomes(claims.best_compromise(vaes(changes={5: {"fid": fid}})))[2] is expected
+    assert outcomes(claims.best_compromise(vaes(changes={5: {"fid": fid}}), counted=True))[2] is expected
 
 
 def test_best_compromise_verdicts() -> None:
     good = {"reconstruction_accuracy": 0.97, "legible_share": 0.93, "fid": 0.1}
-    assert verdict(claims.best_compromise(vaes(changes={5: good})).parts) == "supported"
+    assert verdict(claims.best_compromise(vaes(changes={5: good}), counted=True).parts) == "supported"
     bad = {"reconstruction_accuracy": 0.3, "legible_share": 0.3, "fid": 0.9}
-    assert verdict(claims.best_compromise(vaes(changes={5: bad})).parts) == "not supported"
-    assert verdict(claims.best_compromise(vaes(changes={5: good | {"legible_share": 0.4}})).parts) == "mixed"
+    assert verdict(claims.best_compromise(vaes(changes={5: bad}), counted=True).parts) == "not supported"
+    assert (
+        verdict(claims.best_compromise(vaes(changes={5: good | {"legible_share": 0.4}}), counted=True).parts)
+        == "mixed"
+    )
 
 
 def test_chances_beside_the_rates() -> None:
     rows = vaes(changes={5: {"reconstruction_accuracy": 0.96, "legible_share": 0.9375}})
     assert (
-        "| 5 | 96.0% (95.0–97.0) | 54% | 93.8% (92.8–94.8) | 60.0 |" in claims.best_compromise(rows).numbers
+        "| 5 | 96.0% (95.0–97.0) | 54% | 93.8% (92.8–94.8) | 60.0 |"
+        in claims.best_compromise(rows, counted=True).numbers
     )
 
 
 def test_best_compromise_without_the_dimension_or_without_others() -> None:
-    finding = claims.best_compromise(vaes(2, 30))
+    finding = claims.best_compromise(vaes(2, 30), counted=True)
     assert outcomes(finding) == [MISSING] * 3
-    alone = claims.best_compromise(vaes(5)).parts[2]
+    alone = claims.best_compromise(vaes(5), counted=True).parts[2]
     assert (alone.outcome, alone.missing) == (MISSING, "no other model to compare with")
 
 
@@ -443,15 +449,15 @@ OTHERS = {(4, 9): 300, (3, 5): 200}
     ],
 )
 def test_seven_and_nine_are_confused(wrong: dict[tuple[int, int], int], expected: list[Outcome]) -> None:
-    finding = claims.sevens_and_nines({2: matrices(wrong)})
+    finding = claims.sevens_and_nines({2: matrices(wrong)}, MNIST)
     assert outcomes(finding) == [*expected, *expected, MISSING]
 
 
 def test_overlap_and_readings_are_judged_apart() -> None:
     found = Matrices([matrix(OTHERS | {(5, 8): 70})], [matrix({(7, 9): 100}).double() / 1000])
-    assert outcomes(claims.sevens_and_nines({2: found})) == [YES, YES, NO, NO, MISSING]
+    assert outcomes(claims.sevens_and_nines({2: found}, MNIST)) == [YES, YES, NO, NO, MISSING]
     both = {2: found, 3: matrices({(7, 9): 100})}
-    assert outcomes(claims.sevens_and_nines(both)) == [YES, YES, PARTLY, PARTLY, YES]
+    assert outcomes(claims.sevens_and_nines(both, MNIST)) == [YES, YES, PARTLY, PARTLY, YES]
 
 
 @pytest.mark.parametrize(
@@ -465,20 +471,20 @@ def test_overlap_and_readings_are_judged_apart() -> None:
 )
 def test_sevens_that_turn_into_nines_at_three(wrong: dict[tuple[int, int], int], expected: Outcome) -> None:
     found = {2: matrices({(7, 9): 500}), 3: matrices(wrong)}
-    assert outcomes(claims.sevens_and_nines(found))[4] is expected
+    assert outcomes(claims.sevens_and_nines(found, MNIST))[4] is expected
 
 
 def test_verdicts_on_sevens_and_nines() -> None:
-    assert verdict(claims.sevens_and_nines({3: matrices({(7, 9): 400})}).parts) == "supported"
+    assert verdict(claims.sevens_and_nines({3: matrices({(7, 9): 400})}, MNIST).parts) == "supported"
     others = {**OTHERS, (5, 8): 70}
-    assert verdict(claims.sevens_and_nines({3: matrices(others)}).parts) == "not supported"
-    assert verdict(claims.sevens_and_nines({3: matrices(others | {(7, 9): 30})}).parts) == "mixed"
+    assert verdict(claims.sevens_and_nines({3: matrices(others)}, MNIST).parts) == "not supported"
+    assert verdict(claims.sevens_and_nines({3: matrices(others | {(7, 9): 30})}, MNIST).parts) == "mixed"
 
 
 def test_digits_without_a_seven() -> None:
     confusion = matrix(OTHERS | {(5, 8): 70})
     confusion[7] = 0
-    finding = claims.sevens_and_nines({3: Matrices([confusion], [confusion.double() / 1000])})
+    finding = claims.sevens_and_nines({3: Matrices([confusion], [confusion.double() / 1000])}, MNIST)
     assert outcomes(finding)[:4] == [NO] * 4
     assert "nan" not in finding.numbers
     assert finding.numbers.rstrip().endswith("| – |")
@@ -560,7 +566,7 @@ def test_sevens_turn_into_nines_in_every_training_or_that_is_open() -> None:
     def turning(*wrong: int) -> Outcome:
         confusions = [matrix({(7, 9): count}) for count in wrong]
         overlap = matrix({}).double() / 1000
-        finding = claims.sevens_and_nines({3: Matrices(confusions, [overlap] * len(wrong))})
+        finding = claims.sevens_and_nines({3: Matrices(confusions, [overlap] * len(wrong))}, MNIST)
         return outcomes(finding)[-1]
 
     assert [turning(40), turning(40, 41), turning(40, 200), turning(2, 1)] == [YES, YES, OPEN, NO]
@@ -569,7 +575,7 @@ def test_sevens_turn_into_nines_in_every_training_or_that_is_open() -> None:
 def test_pair_that_is_misread_after_one_training_alone_is_so_in_part() -> None:
     overlap = matrix({}).double() / 1000
     trainings = [matrix({(7, 9): 100, (9, 7): 100}), matrix({})]
-    finding = claims.sevens_and_nines({3: Matrices(trainings, [overlap, overlap])})
+    finding = claims.sevens_and_nines({3: Matrices(trainings, [overlap, overlap])}, MNIST)
     assert outcomes(finding)[2] == PARTLY
     assert finding.parts[2].statement == "their reconstructions are misread (3)"
 
@@ -611,6 +617,31 @@ def test_page_of_other_digits() -> None:
     assert "are those of MNIST" in text
     assert "| 2 | 2.00 | 2.20 | – |" in section(text, "2. ")
     assert "are those of MNIST" not in page(*DIMENSIONS)
+    assert "among the 3 pairs that overlap most" in section(text, "6. ")
+
+
+def test_page_of_clothes_names_classes_and_judges_no_digit() -> None:
+    text = page(*DIMENSIONS, dataset="fashion_mnist")
+    assert "**Data: Fashion-MNIST.**" in text
+    assert text.count("Sneaker–Ankle boot 20.0%, Coat–Ankle boot 5.0%, ") == 2 * len(DIMENSIONS)
+    assert "not legible images" in text
+    assert "| latent space | legible between images |" in text
+    digits = section(text, "6. ")
+    assert "**not tested**, Fashion-MNIST has neither" in digits
+    assert "**Verdict: not tested.**" in digits
+    assert "|" not in digits
+    compared = section(text, "5. ")
+    assert "**not tested**, it counted MNIST's" in compared
+    assert not re.search("15|60 of 64", compared)  # what the report counted
+    assert "digit" not in text
+
+
+@pytest.mark.parametrize("dataset", ["digits", "fashion_mnist"])
+def test_counts_of_the_report_judge_mnist_alone(dataset: str) -> None:
+    finding = section(page(*DIMENSIONS, dataset=dataset), "5. ")
+    assert finding.startswith("5. Dimension 5 is the best trade-off\n")
+    assert finding.count("**not tested**") == 1
+    assert "- 5 has the most points: **yes**" in finding
 
 
 @pytest.mark.parametrize(
@@ -697,6 +728,7 @@ def test_page_warns_of_an_unfit_panel(unfit: str) -> None:
     assert "unfit: they read 61.7% of the test digits right, fewer than 90%" in head
     assert not re.search(r"\b(nan|None|inf|<NA>)\b", unfit)
     assert "unfit" not in page(*DIMENSIONS)
+    assert "61.7% of the test images right" in page(*DIMENSIONS, dataset="fashion_mnist", fit=False)
 
 
 def test_unfit_panel_crowns_no_model(unfit: str) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations, product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from projects import DIMENSIONS, ROOT
 from vaebench.findings.criteria import CRITERIA
 from vaebench.models.vae import VAE
 from vaebench.page.build import Results, build
+from vaebench.pipeline.datasets import DATASETS
 from vaebench.pipeline.key import ModelKey
 
 if TYPE_CHECKING:
@@ -533,3 +535,19 @@ def test_report_can_be_used_by_keyboard(browser: "Browser", report: Path) -> Non
             page.keyboard.press("Tab")
             reached.add(page.evaluate("document.activeElement.id || document.activeElement.className"))
     assert wanted | {"walk-to", "walk-play", "z0", "z1", "sample-all"} <= reached
+
+
+def test_page_of_clothes_names_them(browser: "Browser", results: Results, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text(build(replace(results, dataset="fashion_mnist")))
+    with visiting(browser) as visit:
+        page = open_report(visit, tmp_path / "report.html")
+        classes = page.locator("#picture-reading .bars span").all_inner_texts()
+        assert classes == [*DATASETS["fashion_mnist"].classes]
+        page.get_by_role("button", name="test image 10, Ankle boot").click()
+        page.wait_for_function("document.querySelector('#status').textContent.startsWith('Test image 10')")
+        assert status(page).startswith("Test image 10, Ankle boot, as it is reconstructed.")
+        reading = page.locator("#digit-reading p").inner_text()
+        assert re.fullmatch(r"The panel reads ([A-Z].+), \d+\s%", reading)
+        assert "test image 1, T-shirt/top" in page.locator("#walk-from").inner_text()
+        assert "digit" not in page.locator("#explore").inner_text()
+        assert visit.errors == []

@@ -17,6 +17,7 @@ from vaebench.findings.fitness import judged
 from vaebench.findings.table import cell, rows_of
 from vaebench.page.build import _provenance, build
 from vaebench.page.origin import Origin
+from vaebench.pipeline.datasets import DATASETS
 from vaebench.pipeline.key import ModelKey
 
 EVIL = """# Findings
@@ -195,6 +196,26 @@ def test_every_training_has_its_row(table: pd.DataFrame) -> None:
         beginning = f"{key.latent_dim} {key.seed} {training['parameters']:,} "
         assert sum(row.startswith(beginning) for row in rows(built)) == 1
     assert 'href="#made-train_vae-5-7"' in built
+
+
+def test_page_of_clothes_names_its_classes() -> None:
+    fashion = build(replace(committed_results(EVIL), dataset="fashion_mnist"))
+    told = embedded(fashion, "explorer-data")
+    assert told["classes"] == [*DATASETS["fashion_mnist"].classes]
+    assert (told["noun"], told["numbered"]) == ("image", False)
+    shown = re.sub(r"<(script|style).*?</\1>|src=\"[^\"]*\"", "", fashion, flags=re.DOTALL)
+    for text in (
+        "click one of the test images",
+        "draw an image",
+        "legible between images ↑",
+        "Data: Fashion-MNIST, by Han",
+    ):
+        assert text in shown
+    seen = re.sub(r'<[^>]*?((?:alt|title|aria-label)="[^"]*")?[^>]*>', r"\1", shown)
+    assert not re.findall(r".{30}digit.{30}", seen)
+    charts = json.dumps(embedded(fashion, "charts-data"), ensure_ascii=False)
+    assert "legible between images" in charts
+    assert "digit" not in charts
 
 
 def test_page_says_what_it_is_of(table: pd.DataFrame) -> None:

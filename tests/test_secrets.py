@@ -12,7 +12,13 @@ import requests
 from vaebench.pipeline.secrets import bare, one_line, public
 from vaebench.tracking.store import prepare_mlflow
 
-SETTINGS = ("MLFLOW_TRACKING_URI", "VAEBENCH_MNIST_MIRROR", "MLFLOW_REGISTRY_URI", "https_proxy")
+SETTINGS = (
+    "MLFLOW_TRACKING_URI",
+    "VAEBENCH_MNIST_MIRROR",
+    "VAEBENCH_MIRROR",
+    "MLFLOW_REGISTRY_URI",
+    "https_proxy",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -57,15 +63,16 @@ def get(url: str) -> object:
     return requests.get(url, timeout=1)
 
 
+@pytest.mark.parametrize("name", ["VAEBENCH_MNIST_MIRROR", "VAEBENCH_MIRROR"])
 @pytest.mark.parametrize("call", [ask, parse, connect, get])
 @pytest.mark.parametrize(
     "password", ["s3@cretpw", "s3/cretpw", "s3:cretpw", "s3#cretpw", "s3?cretpw", "s3%40cretpw", "s3 cretpw"]
 )
 def test_part_of_a_password_that_a_library_prints_is_struck_out(
-    monkeypatch: pytest.MonkeyPatch, call: Callable[[str], object], password: str
+    monkeypatch: pytest.MonkeyPatch, name: str, call: Callable[[str], object], password: str
 ) -> None:
     url = f"http://somebody:{password}@127.0.0.1:1/mnist"
-    monkeypatch.setenv("VAEBENCH_MNIST_MIRROR", url)
+    monkeypatch.setenv(name, url)
     try:
         call(url)
     except (OSError, ValueError, http.client.HTTPException) as error:

@@ -28,7 +28,9 @@ from vaebench.findings.table import (
     to_text,
     trainings_table,
 )
+from vaebench.pipeline.datasets import DATASETS
 
+MNIST = DATASETS["mnist"]
 ROOT = Path(__file__).resolve().parents[1]
 
 # As the report printed it: KL, reconstruction, combined.
@@ -280,7 +282,7 @@ def test_numbers_are_means_over_trainings(report: pd.DataFrame) -> None:
         assert row[f"{name}_training_sd"] == pytest.approx(0.5 / 2**0.5)
         assert row[f"{name}_low"] < row[name] < row[f"{name}_high"]
     assert not {f"{name}_training_sd" for name in NUMBERS} & set(build(report, 2, 5).columns)
-    assert "sd 0.35)" in to_markdown(table)
+    assert "sd 0.35)" in to_markdown(table, MNIST)
 
     apart = trainings_table(trainings, evaluations)
     assert apart[["latent_dim", "seed"]].to_numpy().tolist() == [[5, 4], [5, 1]]
@@ -304,7 +306,7 @@ def test_unfit_panel_leaves_no_number_that_it_read(report: pd.DataFrame, share: 
         map(reproduction, dimensions),
         report,
     )
-    warning = panel_warning(table)
+    warning = panel_warning(table, MNIST)
     assert bool(warning) != fit
     read = [column for column in COLUMNS if column.startswith(READ)]
     assert {"fid", "fid_low", "legible_share", "legible_path_share_high", "recall_spread"} <= set(read)
@@ -316,7 +318,7 @@ def test_unfit_panel_leaves_no_number_that_it_read(report: pd.DataFrame, share: 
     assert pd.isna(table.iloc[-1]["fid"]) != fit
     assert ("legible_share" in headline(table, 5)) == fit
     assert "test_combined_loss" in headline(table, 5)
-    assert (f"**{warning}**" in to_markdown(table)) != fit
+    assert (f"**{warning}**" in to_markdown(table, MNIST)) != fit
     assert fit or f"{share:.1%} of the test digits" in warning
 
 
@@ -377,7 +379,7 @@ def test_markdown_table() -> None:
 
 
 def test_markdown(table: pd.DataFrame) -> None:
-    text = to_markdown(table)
+    text = to_markdown(table, MNIST)
     assert text.endswith("|\n")
     fit, samples = (part.splitlines() for part in text.split("\n\n"))
     vaes, pcas = ["2", "5", "7", "10", "30"], ["PCA 2", "PCA 5", "PCA 7", "PCA 10", "PCA 30"]
@@ -409,8 +411,8 @@ def test_markdown(table: pd.DataFrame) -> None:
 
 def test_text_for_a_terminal(table: pd.DataFrame) -> None:
     reread = pd.read_csv(io.StringIO(table.to_csv(index=False)))
-    assert to_text(reread) == to_text(table)
-    header, *lines = to_text(table).splitlines()
+    assert to_text(reread, MNIST) == to_text(table, MNIST)
+    header, *lines = to_text(table, MNIST).splitlines()
     assert {len(line) for line in (header, *lines)} == {len(header)}
     assert len(header) <= 100
     assert [line.split("  ")[0] for line in lines[-3:]] == ["PCA 30", "test images", "pixel noise"]
@@ -420,12 +422,12 @@ def test_text_for_a_terminal(table: pd.DataFrame) -> None:
 
 
 def test_markdown_has_a_dash_where_nothing_applies(table: pd.DataFrame) -> None:
-    text = to_markdown(table)
+    text = to_markdown(table, MNIST)
     assert "nan" not in text.lower()
     for line in text.splitlines()[2:7]:
         assert (cells(line)[5:7] == ["–"] * 2) == (cells(line)[0] == "7")
 
 
 def test_markdown_of_other_digits_has_the_reproduced_losses(report: pd.DataFrame) -> None:
-    text = to_markdown(build(published(report, "digits"), 5))
+    text = to_markdown(build(published(report, "digits"), 5), MNIST)
     assert cells(text.splitlines()[2])[5:7] == ["5.52", "–"]

@@ -11,8 +11,9 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from vaebench.pipeline import paths
+from vaebench.pipeline.datasets import DATASETS
 from vaebench.pipeline.origin import repository_root
-from vaebench.pipeline.params import PARAMS_FILE
+from vaebench.pipeline.params import PARAMS_FILE, load_params
 from vaebench.pipeline.repro import JobsOption, reproduce
 from vaebench.pipeline.stage import StageError, run_stage, say
 
@@ -58,7 +59,8 @@ def main(jobs: JobsOption) -> None:
     from vaebench.findings.results import read_benchmark
     from vaebench.findings.table import to_text
 
-    say(f"\n{to_text(read_benchmark(folder / paths.BENCHMARK_CSV))}")
+    data = DATASETS[load_params(folder / PARAMS_FILE).data.dataset]
+    say(f"\n{to_text(read_benchmark(folder / paths.BENCHMARK_CSV), data)}")
     say(f"Open {FOLDER}/report.html in a browser. The pictures: {FOLDER}/plots. The runs: make ui")
 
 

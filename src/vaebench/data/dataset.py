@@ -11,12 +11,12 @@ from torch import Tensor
 from vaebench.data.tensors import load_tensors, save_tensors
 from vaebench.pipeline.files import UnusableFileError
 
-SHAPES = {"images": (28, 28), "labels": ()}  # of one digit
+SHAPES = {"images": (28, 28), "labels": ()}  # of one image
 
 
 @dataclass(frozen=True)
 class Images:
-    """Labelled digits."""
+    """Labelled images."""
 
     images: Tensor  # (N, 1, 28, 28), float32 in [0, 1]
     labels: Tensor  # (N,), int64 in 0..9
@@ -27,9 +27,9 @@ class Images:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The training and the test digits of one data set."""
+    """The training and the test images of one data set."""
 
-    name: str  # "mnist" or "digits"
+    name: str  # as params.yaml has it
     digest: str  # first 16 hex digits of the SHA-256 over all images and labels
     train: Images
     test: Images
@@ -87,7 +87,7 @@ def _problem(arrays: dict[str, Tensor], about: dict[str, Any]) -> str | None:
         if count == 0:
             return f"has no {split} images"
         if arrays[f"{split}_labels"].max() > 9:
-            return f"{split}_labels must be digits from 0 to 9"
+            return f"{split}_labels must be numbers from 0 to 9"
     if (digest := _digest(arrays)) != about["digest"]:
         return f"its digest is {digest}, not {about['digest']}, as it says"
     return None

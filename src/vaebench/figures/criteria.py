@@ -27,6 +27,7 @@ from vaebench.figures.style import (
     place,
 )
 from vaebench.findings.fitness import panel_warning
+from vaebench.pipeline.datasets import DatasetEntry
 
 
 class _Panel(NamedTuple):
@@ -36,6 +37,11 @@ class _Panel(NamedTuple):
     better: str = ""  # the arrow that points the better way
     percent: bool = False
 
+    def of(self, data: DatasetEntry) -> "_Panel":
+        """Return the panel in the words of a data set."""
+        words = {"nouns": data.nouns, "class_nouns": data.class_nouns}
+        return self._replace(name=self.name.format(**words), unit=self.unit.format(**words))
+
 
 _GROUPS = {
     "Likelihood and losses": (
@@ -44,27 +50,31 @@ _GROUPS = {
         _Panel("nll_bound_fitted", "−log p(x) bound, σ² fitted", "nats per test image", "↓"),
     ),
     "Samples from the prior": (
-        _Panel("inception_score", "inception score", "1 to the number of digits", "↑"),
+        _Panel("inception_score", "inception score", "1 to the number of {class_nouns}", "↑"),
         _Panel("label_entropy", "label entropy H(y)", "nats: diversity", "↑"),
         _Panel("conditional_entropy", "conditional entropy H(y|x)", "nats: doubt", "↓"),
         _Panel("fid", "FID", "squared distance of features", "↓"),
         _Panel("kid", "KID", "squared MMD, cubic kernel", "↓"),
-        _Panel("precision", "precision", "samples that lie near real digits", "↑"),
-        _Panel("recall", "recall", "real digits that lie near samples", "↑"),
+        _Panel("precision", "precision", "samples that lie near real {nouns}", "↑"),
+        _Panel("recall", "recall", "real {nouns} that lie near samples", "↑"),
         _Panel("density", "density", "real neighbours of a sample", "↑"),
-        _Panel("coverage", "coverage", "real digits that have a sample", "↑"),
+        _Panel("coverage", "coverage", "real {nouns} that have a sample", "↑"),
     ),
     "Legibility": (
         _Panel("legible_share", "legible samples", "share of prior samples", "↑", percent=True),
-        _Panel("legible_path_share", "legible between digits", "share of path images", "↑", percent=True),
+        _Panel("legible_path_share", "legible between {nouns}", "share of path images", "↑", percent=True),
         _Panel(
-            "reconstruction_accuracy", "reconstructions read right", "share of test digits", "↑", percent=True
+            "reconstruction_accuracy",
+            "reconstructions read right",
+            "share of test {nouns}",
+            "↑",
+            percent=True,
         ),
     ),
     "Latent space": (
-        _Panel("knn_accuracy", "k-NN accuracy", "share of test digits", "↑", percent=True),
-        _Panel("probe_accuracy", "linear probe accuracy", "share of test digits", "↑", percent=True),
-        _Panel("class_overlap", "class overlap", "responsibility of other digits", "↓", percent=True),
+        _Panel("knn_accuracy", "k-NN accuracy", "share of test {nouns}", "↑", percent=True),
+        _Panel("probe_accuracy", "linear probe accuracy", "share of test {nouns}", "↑", percent=True),
+        _Panel("class_overlap", "class overlap", "responsibility of other {class_nouns}", "↓", percent=True),
         _Panel("marginal_kl", "marginal KL", "nats, an upper bound"),
         _Panel("mutual_information", "mutual information", "nats, of image and code"),
         _Panel("kl_per_unit", "KL per latent unit", "nats, mean over test images"),
@@ -92,7 +102,13 @@ class _Reference(NamedTuple):
 
 
 @house_style()
-def criteria(table: pd.DataFrame, trainings: pd.DataFrame, ceiling: float, information_cap: float) -> Figure:
+def criteria(
+    table: pd.DataFrame,
+    trainings: pd.DataFrame,
+    ceiling: float,
+    information_cap: float,
+    data: DatasetEntry,
+) -> Figure:
     """Draw every score against the latent dimension: a panel a score, evenly spaced dimensions.
 
     A panel shows the VAEs with their 95 % intervals, PCA, and as lines the test images, pixel noise and what
@@ -106,11 +122,13 @@ def criteria(table: pd.DataFrame, trainings: pd.DataFrame, ceiling: float, infor
             each is a point.
         ceiling: the attainable inception score, exp(H(y)) of the test labels.
         information_cap: the most that the estimate of the mutual information can be, ln N in nats.
+        data: the data set, for its words.
     """
-    cells: list[tuple[str, _Panel] | None] = [(group, panel) for group in _GROUPS for panel in _GROUPS[group]]
-    legend = len(next(iter(_GROUPS.values())))  # the cell after the first group
+    groups = {group: [panel.of(data) for panel in panels] for group, panels in _GROUPS.items()}
+    cells: list[tuple[str, _Panel] | None] = [(group, panel) for group in groups for panel in groups[group]]
+    legend = len(next(iter(groups.values())))  # the cell after the first group
     cells.insert(legend, None)
-    firsts = {panels[0] for panels in _GROUPS.values()}
+    firsts = {panels[0] for panels in groups.values()}
     rows = [cells[start : start + _COLUMNS] for start in range(0, len(cells), _COLUMNS)]
     headed = [any(cell and cell[1] in firsts for cell in row) for row in rows]
     row_height = _TITLE + _HEIGHT + _FOOT
@@ -119,7 +137,7 @@ def criteria(table: pd.DataFrame, trainings: pd.DataFrame, ceiling: float, infor
         HEADER + len(rows) * row_height + sum(headed) * _HEADING,
         "Every criterion against the latent dimension",
         "↑ higher is better, ↓ lower is better. What lies off the scale of a panel is written at its edge.",
-        panel_warning(table),
+        panel_warning(table, data),
     )
     several = bool(trainings["latent_dim"].duplicated().any())
     limits = {"inception_score": ("ceiling", ceiling), "mutual_information": ("ln N", information_cap)}

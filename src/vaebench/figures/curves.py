@@ -24,6 +24,7 @@ from vaebench.figures.style import (
     place,
     with_dimension,
 )
+from vaebench.pipeline.datasets import DatasetEntry
 
 # column -> (name, unit, colour)
 _LOSSES = {
@@ -36,13 +37,14 @@ _LABEL_LEFT = 1.035  # of the width of a panel
 
 
 @house_style()
-def loss_curves(curve: pd.DataFrame, latent_dim: int) -> Figure:
-    """Draw the three losses of one model, on training and on test digits.
+def loss_curves(curve: pd.DataFrame, latent_dim: int, data: DatasetEntry) -> Figure:
+    """Draw the three losses of one model, on training and on test images.
 
     Args:
         curve: one row an epoch: `epoch`, `combined_loss`, `reconstruction_loss` and `kl_loss`, and the three
             losses with the prefix `test_`.
         latent_dim: the model's latent dimension.
+        data: the data set, for its words.
     """
     width, height = 618, 384
     figure = new_figure(
@@ -68,8 +70,8 @@ def loss_curves(curve: pd.DataFrame, latent_dim: int) -> Figure:
         axes.text(_LABEL_LEFT, at - line, unit, transform=axes.get_yaxis_transform(), va="center", color=SOFT)
     axes.legend(
         handles=[
-            Line2D([], [], color=SOFT, label="training digits"),
-            Line2D([], [], color=SOFT, linestyle="--", label="test digits"),
+            Line2D([], [], color=SOFT, label=f"training {data.nouns}"),
+            Line2D([], [], color=SOFT, linestyle="--", label=f"test {data.nouns}"),
         ],
         loc="lower right",
         bbox_to_anchor=(1, 1),

@@ -1,4 +1,4 @@
-"""Which digit is taken for which: confusion matrices, and how the classes overlap in the latent space."""
+"""Which class is taken for which: confusion matrices, and how the classes overlap in the latent space."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,23 +10,36 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from vaebench.figures.style import HEADER, INK, MARGIN, SOFT, WIDTH, house_style, new_figure, place
+from vaebench.figures.style import (
+    HEADER,
+    INK,
+    MARGIN,
+    SOFT,
+    WIDTH,
+    house_style,
+    new_figure,
+    place,
+    room_for,
+)
+from vaebench.pipeline.datasets import DatasetEntry
 
 _SIDE = 540  # pixels
 _DIAGONAL = "#e9edf1"
 # Shares of a row where the colour changes: the same in every figure, so that matrices can be compared.
 _LEVELS = (0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 _DARK = 0.1  # the share from which white is easier to read on the colour
+_SMALL = 8.5  # the size of the names in one
 _LARGE = 0.05  # the share from which a small matrix has room for its number
 
 
 @house_style()
-def confusion(matrix: NDArray[np.int64], title: str, warning: str = "") -> Figure:
+def confusion(matrix: NDArray[np.int64], title: str, data: DatasetEntry, warning: str = "") -> Figure:
     """Draw a confusion matrix: counts in the cells, errors coloured by their share of the row.
 
     Args:
-        matrix: (10, 10) counts; the row is the true digit, the column what it is read as.
+        matrix: (10, 10) counts; the row is the true class, the column what it is read as.
         title: the title, with the latent dimension where there is one.
+        data: the data set, for the names of its classes.
         warning: what is wrong with who read them.
     """
     total, wrong = int(matrix.sum()), int(matrix.sum() - np.trace(matrix))
@@ -36,69 +49,77 @@ def confusion(matrix: NDArray[np.int64], title: str, warning: str = "") -> Figur
         shares,
         [[str(count) if count else "" for count in row] for row in matrix.tolist()],
         title=title,
-        note=f"{wrong:,} of {total:,} digits are read as another digit. Empty cells are zero.",
+        names=data.classes,
+        note=f"{wrong:,} of {total:,} {data.nouns} are read as another {data.class_noun}. "
+        "Empty cells are zero.",
         warning=warning,
-        axis_labels=("read as", "true digit"),
+        axis_labels=("read as", f"true {data.class_noun}"),
         beside=("correct", {d: f"{shares[d, d]:.1%}" for d in np.flatnonzero(row_totals).tolist()}),
-        bar_label="errors: share of the true digit",
+        bar_label=f"errors: share of the true {data.class_noun}",
     )
 
 
 @house_style()
-def overlap(matrix: NDArray[np.float64], title: str) -> Figure:
-    """Draw how the digits overlap in the latent space: percent in the cells, coloured like errors.
+def overlap(matrix: NDArray[np.float64], title: str, data: DatasetEntry) -> Figure:
+    """Draw how the classes overlap in the latent space: percent in the cells, coloured like errors.
 
     Args:
-        matrix: (10, 10); the row is the digit of a point, the column the class whose expected responsibility
-            for it is the entry, in [0, 1]. The row of a digit without points is zero or NaN.
+        matrix: (10, 10); the row is the class of a point, the column the class whose expected responsibility
+            for it is the entry, in [0, 1]. The row of a class without points is zero or NaN.
         title: the title, with the latent dimension where there is one.
+        data: the data set, for the names of its classes.
     """
     shares = np.nan_to_num(matrix)
     present = np.flatnonzero(shares.sum(axis=1)).tolist()
-    others = {digit: f"{1 - shares[digit, digit]:.1%}" for digit in present}
+    others = {row: f"{1 - shares[row, row]:.1%}" for row in present}
     return _page(
         shares,
         [[f"{100 * share:.1f}" if share >= 0.0005 else "" for share in row] for row in shares.tolist()],
         title=title,
-        note="Percent of the responsibility for a digit's points. Empty cells are below 0.05%.",
-        axis_labels=("class", "digit of the point"),
+        names=data.classes,
+        note=f"Percent of the responsibility for a {data.class_noun}'s points. Empty cells are below 0.05%.",
+        axis_labels=("class", f"{data.class_noun} of the point"),
         beside=("others", others),
         bar_label="responsibility of another class",
     )
 
 
 @house_style()
-def overlaps(matrices: Mapping[int, NDArray[np.float64]]) -> Figure:
-    """Draw how the digits overlap in every latent space: a small matrix a dimension, in the same colours.
+def overlaps(matrices: Mapping[int, NDArray[np.float64]], data: DatasetEntry) -> Figure:
+    """Draw how the classes overlap in every latent space: a small matrix a dimension, in the same colours.
 
     Args:
         matrices: for each latent dimension, what `overlap` takes.
+        data: the data set, for the names of its classes.
     """
-    side, stride, drop = 236, 290, 312
+    room = room_for(data.classes, _SMALL)
+    side, stride, drop = 236, 290 + room, 312 + room
     rows = -(-len(matrices) // 3)
     height = HEADER + rows * drop + 16
+    width = WIDTH + 3 * room
     figure = new_figure(
-        WIDTH,
+        width,
         height,
-        "Overlap of the digits in the latent space, by latent dimension",
-        "Responsibility of each class (column) for the points of each digit (row); "
+        f"Overlap of the {data.class_nouns} in the latent space, by latent dimension",
+        f"Responsibility of each class (column) for the points of each {data.class_noun} (row); "
         f"written in percent where at least {_LARGE:.0%}.",
     )
     for panel, dimension in enumerate(sorted(matrices)):
         shares = np.nan_to_num(matrices[dimension])
-        left, top = MARGIN + 20 + panel % 3 * stride, HEADER + 46 + panel // 3 * drop
+        left, top = MARGIN + 20 + room + panel % 3 * stride, HEADER + 46 + panel // 3 * drop
         axes = place(figure, left, top, side, side)
         large = (shares >= _LARGE) & ~np.eye(10, dtype=bool)
         written = np.where(large, np.round(100 * shares).astype(int).astype(str), "")
         image = _cells(axes, shares, written.tolist(), size=8)
-        axes.tick_params(labelsize=8.5, pad=2)
+        _name(axes, data.classes)
+        axes.tick_params(labelsize=_SMALL, pad=2)
         present = shares.sum(axis=1) > 0
         others = float((1 - np.diag(shares))[present].mean()) if present.any() else 0.0
         axes.text(0, 1.095, f"latent dimension {dimension}", transform=axes.transAxes, va="bottom")
         axes.text(
             0,
             1.025,
-            f"{others:.1%} to other digits, mean of the rows",
+            f"{others:.1%} to other {data.class_nouns}, mean of the rows",
             transform=axes.transAxes,
             va="bottom",
             color=SOFT,
@@ -106,7 +127,7 @@ def overlaps(matrices: Mapping[int, NDArray[np.float64]]) -> Figure:
         )
     if matrices:
         bar = min(540, height - HEADER - 46 - 40)
-        _colour_bar(figure, image, WIDTH - MARGIN - 76, HEADER + 46, bar, "responsibility of another class")
+        _colour_bar(figure, image, width - MARGIN - 76, HEADER + 46, bar, "responsibility of another class")
     return figure
 
 
@@ -115,6 +136,7 @@ def _page(
     written: Sequence[Sequence[str]],
     *,
     title: str,
+    names: Sequence[str],
     note: str,
     axis_labels: tuple[str, str],
     beside: tuple[str, Mapping[int, str]],
@@ -122,17 +144,25 @@ def _page(
     warning: str = "",
 ) -> Figure:
     """Draw a matrix on a page of its own, with a word `beside` each of its rows."""
-    left, top = MARGIN + 48, HEADER + 24
-    figure = new_figure(left + _SIDE + 174, top + _SIDE + 62, title, note, warning)
+    room = room_for(names)
+    left, top = MARGIN + 48 + room, HEADER + 24
+    figure = new_figure(left + _SIDE + 174, top + _SIDE + 62 + room, title, note, warning)
     axes = place(figure, left, top, _SIDE, _SIDE)
     image = _cells(axes, shares, written)
+    _name(axes, names)
     axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1])
     heading, words = beside
     axes.text(9.65, -0.62, heading, color=SOFT, va="bottom")
-    for digit, word in words.items():
-        axes.text(9.65, digit, word, va="center")
+    for row, word in words.items():
+        axes.text(9.65, row, word, va="center")
     _colour_bar(figure, image, left + _SIDE + 84, top, _SIDE, bar_label)
     return figure
+
+
+def _name(axes: Axes, names: Sequence[str]) -> None:
+    """Name rows and columns; what is longer than a digit stands upright below its column."""
+    axes.set_xticks(range(10), names, rotation=90 if room_for(names) else 0)
+    axes.set_yticks(range(10), names)
 
 
 def _cells(
@@ -150,7 +180,6 @@ def _cells(
             if text:
                 colour = "white" if dark else INK
                 axes.text(column, row, text, ha="center", va="center", color=colour, size=size)
-    axes.set(xticks=range(10), yticks=range(10))
     axes.spines[:].set_visible(False)
     between = np.arange(-1, 10) + 0.5
     axes.set_xticks(between, minor=True)

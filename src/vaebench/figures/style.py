@@ -1,13 +1,16 @@
-"""The one look of every figure: a page measured in pixels, a header, a colour for each digit."""
+"""The one look of every figure: a page measured in pixels, a header, a colour for each class."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import ceil
 from typing import Any
 
 import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 
 DPI = 100
 WIDTH = 1000  # pixels, of the wide figures
@@ -35,9 +38,9 @@ DIMENSION_COLOURS = (
 VAE, PCA = "#0072b2", "#e69f00"
 OURS, REPRODUCED, PUBLISHED = "#009e73", "#0072b2", "#d55e00"  # the benchmark's models and the report's
 
-# Paul Tol's "muted" scheme, made for colour-blind readers, and a black. Digits that are often confused, like
-# 4, 7, 9 and 3, 5, 8, have colours far apart to a normal, a deuteranope and a protanope eye.
-DIGIT_COLOURS = (
+# Of each class: Paul Tol's "muted" scheme, made for colour-blind readers, and a black. Digits that are often
+# confused, like 4, 7, 9 and 3, 5, 8, have colours far apart to a normal, a deuteranope and a protanope eye.
+CLASS_COLOURS = (
     "#111111",
     "#cc6677",
     "#44aa99",
@@ -96,6 +99,17 @@ def place(figure: Figure, left: float, top: float, width: float, height: float, 
     page_width, page_height = figure.bbox.size
     box = (left / page_width, 1 - (top + height) / page_height, width / page_width, height / page_height)
     return figure.add_axes(box, **options)
+
+
+def text_width(text: str, size: float = 10, weight: str = "normal") -> float:
+    """Return how wide a text is, in pixels."""
+    font = FontProperties(family="DejaVu Sans", size=size, weight=weight)
+    return float(TextPath((0, 0), text, prop=font).get_extents().width) * DPI / 72 if text.strip() else 0.0
+
+
+def room_for(names: Sequence[str], size: float = 10) -> int:
+    """Return the pixels that the widest of some names takes more than a digit does."""
+    return max(0, ceil(max(text_width(name, size) for name in names) - text_width("0", size) - 4))
 
 
 def with_dimension(title: str, latent_dim: int) -> str:

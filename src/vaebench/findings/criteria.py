@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from vaebench.findings.table import Record
+from vaebench.pipeline.datasets import DatasetEntry
 
 
 class Criterion(NamedTuple):
@@ -17,6 +18,10 @@ class Criterion(NamedTuple):
     column: str  # of the benchmark's table
     form: str  # of its numbers: see `vaebench.findings.table.cell`
     higher: bool  # whether higher is better
+
+    def named(self, data: DatasetEntry) -> str:
+        """Return its name where the images are those of `data`: here they are digits."""
+        return self.name.replace("digits", data.nouns)
 
 
 # Left out: class overlap and marginal KL, about which at high dimensions the number of test images decides;

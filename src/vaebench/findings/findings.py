@@ -27,11 +27,11 @@ from vaebench.findings.claims import (
 from vaebench.findings.criteria import CRITERIA, GROUPS, Criterion, beats, estimate, points, winners
 from vaebench.findings.fitness import panel_warning
 from vaebench.findings.markdown import markdown_table
+from vaebench.findings.report import is_reported
 from vaebench.findings.table import Record, cell, records, rows_of
+from vaebench.pipeline.datasets import DATASETS, DatasetEntry
 
-TOP = 3  # pairs of digits listed
-
-_DATASETS = {"mnist": "MNIST", "digits": "scikit-learn's digits"}
+TOP = 3  # pairs of classes listed
 
 
 class Scope(NamedTuple):
@@ -46,7 +46,7 @@ class Scope(NamedTuple):
     trainings: int  # of each model
     recipe: str  # of the models
     optimizer: str  # likewise
-    ceiling: float  # the highest inception score that the frequencies of the test digits allow
+    ceiling: float  # the highest inception score that the frequencies of the classes allow
 
 
 def findings(
@@ -65,32 +65,33 @@ def findings(
         reproduced: the same of each model trained by the report's recipe.
         scope: what the numbers speak of.
     """
+    data = DATASETS[scope.dataset]
     vaes = rows_of(table, "VAE")
     [noise] = [row for row in records(table) if row["model"] == "pixel noise"]
     found = [
         kl_rises(curves, reproduced),
         losses_balance(vaes),
         still_falling(curves, reproduced, scope.optimizer),
-        sparse(vaes, noise["legible_share"]),
-        best_compromise(vaes),
-        sevens_and_nines(matrices),
+        sparse(vaes, noise["legible_share"], data),
+        best_compromise(vaes, counted=is_reported(scope.dataset)),
+        sevens_and_nines(matrices, data),
     ]
     verdicts = [[f"{number}. {each.claim}", _verdict(each)] for number, each in enumerate(found, 1)]
     return "\n".join(
         [
-            _head(scope, panel_warning(table)),
+            _head(scope, data, panel_warning(table, data)),
             markdown_table(["claim", "verdict"], verdicts, left=2),
             *(_section(number, finding) for number, finding in enumerate(found, 1)),
-            _contest(vaes, table, scope.ceiling),
-            _confused_pairs(matrices),
-            _beside_pca(vaes, rows_of(table, "PCA")),
+            _contest(vaes, table, scope.ceiling, data),
+            _confused_pairs(matrices, data),
+            _beside_pca(vaes, rows_of(table, "PCA"), data),
         ]
     )
 
 
-def _head(scope: Scope, warning: str) -> str:
+def _head(scope: Scope, data: DatasetEntry, warning: str) -> str:
     seed = scope.evaluation_seed
-    name = _DATASETS.get(scope.dataset, scope.dataset)
+    title, train, test = data.title, f"{scope.train_images:,}", f"{scope.test_images:,}"
     likelihood_images = min(scope.likelihood_images, scope.test_images)
     alarm = (
         f"**{warning}** What they read is left out: no model wins by it and no image is called legible.\n"
@@ -98,14 +99,15 @@ def _head(scope: Scope, warning: str) -> str:
         if warning
         else ""
     )
-    others = "" if scope.dataset == "mnist" else " The report's claims, and its losses, are those of MNIST."
+    of_mnist = " The report's claims, and its losses, are those of MNIST."
+    others = "" if is_reported(scope.dataset) else of_mnist
     return f"""# Findings
 
 {alarm}The claims of the report *Benchmarking Variational Autoencoder with MNIST Dataset* (2024), held against
 numbers. The stage `aggregate` wrote this page: its wording and rules are fixed in `claims.py` and
 `findings.py` of `src/vaebench/findings`, its numbers and verdicts are computed.
 
-**Data: {name}.** {scope.train_images:,} training and {scope.test_images:,} test images, {scope.samples:,}
+**Data: {title}.** {train} training and {test} test images, {scope.samples:,}
 prior samples a model, {likelihood_images:,} images for the bounds on −log p(x), seed {seed}.{others}
 *Benchmark* models are trained by the {scope.recipe} recipe, *reproduced* ones as the report trained its own;
 *published* is what it printed.
@@ -151,7 +153,7 @@ Rule: {finding.rule}
 """
 
 
-def _contest(vaes: Records, table: pd.DataFrame, ceiling: float) -> str:
+def _contest(vaes: Records, table: pd.DataFrame, ceiling: float, data: DatasetEntry) -> str:
     [tests] = [row for row in records(table) if row["model"] == "test images"]
     rows = []
     for criterion in CRITERIA:
@@ -164,7 +166,7 @@ def _contest(vaes: Records, table: pd.DataFrame, ceiling: float) -> str:
         rows.append(
             [
                 criterion.group,
-                f"{criterion.name}{' †' if beyond else ''}",
+                f"{criterion.named(data)}{' †' if beyond else ''}",
                 "higher" if criterion.higher else "lower",
                 f"**{best}**" + (f", tied: {', '.join(map(str, tied))}" if tied else ""),
                 cell(vaes[best], criterion.column, criterion.form),
@@ -182,7 +184,7 @@ def _contest(vaes: Records, table: pd.DataFrame, ceiling: float) -> str:
 
 The best value wins; the dimensions that it does not beat are tied with it. By a criterion with †, it beats
 even real test images: winning there is no proof of being like them. The inception score's ceiling is
-{ceiling:.2f}: every image read surely, the digits as frequent as among the test images.
+{ceiling:.2f}: every image read surely, the {data.class_nouns} as frequent as among the test images.
 
 {markdown_table(header, rows, left=4)}
 Round robin: in every criterion each dimension meets each other one, 1 point for a win and 1/2 for a tie. A
@@ -191,13 +193,14 @@ column is the mean over its criteria and opponents; *all* is the mean of the col
 {markdown_table(["latent dim", *columns], standings)}"""
 
 
-def _confused_pairs(matrices: Mapping[int, Matrices]) -> str:
+def _confused_pairs(matrices: Mapping[int, Matrices], data: DatasetEntry) -> str:
     rows = [
         [
             str(dimension),
             *(
                 ", ".join(
-                    f"{pair.first}–{pair.second} {pair.rate:.1%}" for pair in most_confused(matrix, TOP)
+                    f"{data.classes[pair.first]}–{data.classes[pair.second]} {pair.rate:.1%}"
+                    for pair in most_confused(matrix, TOP)
                 )
                 if matrix is not None
                 else "–"
@@ -209,19 +212,19 @@ def _confused_pairs(matrices: Mapping[int, Matrices]) -> str:
     header = ["latent dim", "overlap in the latent space", "reconstructions read as the other"]
     return f"""## Most confused pairs
 
-The {TOP} pairs of digits with the highest rates, each the mean of both directions.
+The {TOP} pairs of {data.class_nouns} with the highest rates, each the mean of both directions.
 
 {markdown_table(header, rows, left=3)}"""
 
 
-def _beside_pca(vaes: Records, pcas: Records) -> str:
+def _beside_pca(vaes: Records, pcas: Records, data: DatasetEntry) -> str:
     rows, total = [], Counter[str]()
     for dimension in sorted(vaes.keys() & pcas.keys()):
         by_winner: dict[str, list[str]] = {"VAE": [], "PCA": [], "": []}
         for criterion in CRITERIA:
             better = _better(vaes[dimension], pcas[dimension], criterion)
             if better is not None:
-                by_winner[better].append(criterion.name)
+                by_winner[better].append(criterion.named(data))
         counts = {winner: len(names) for winner, names in by_winner.items()}
         total.update(counts)
         rows.append([str(dimension), *map(str, counts.values()), ", ".join(by_winner["PCA"]) or "–"])

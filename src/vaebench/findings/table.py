@@ -10,6 +10,7 @@ import pandas as pd
 from vaebench.findings.fitness import judged, panel_warning
 from vaebench.findings.markdown import markdown_table
 from vaebench.findings.trainings import combine
+from vaebench.pipeline.datasets import DatasetEntry
 
 Record = Mapping[str, Any]  # one file of metrics, or one row of a table, by name
 
@@ -219,13 +220,13 @@ def headline(table: pd.DataFrame, latent_dim: int) -> dict[str, float]:
     return {name: float(row[name]) for name in HEADLINE if not pd.isna(row[name])}
 
 
-def to_markdown(table: pd.DataFrame) -> str:
+def to_markdown(table: pd.DataFrame, data: DatasetEntry) -> str:
     """Return two tables for reading: losses and likelihood; samples and latent space.
 
     A VAE is named by its latent dimension. What has no number in a table has no row there. Above them stands
     what is wrong with the panel, if something is.
     """
-    warning = panel_warning(table)
+    warning = panel_warning(table, data)
     texts = [f"**{warning}** What they read is left out.\n"] if warning else []
     for columns in (_FIT, _SAMPLES_AND_SPACE):
         rows = []
@@ -243,12 +244,12 @@ def to_summary(table: pd.DataFrame) -> str:
     return markdown_table(["latent dim", *(name for name, _, _ in _SHORT)], _short(rows))
 
 
-def to_text(table: pd.DataFrame) -> str:
+def to_text(table: pd.DataFrame, data: DatasetEntry) -> str:
     """Return the numbers that matter most, as a table of at most 100 columns for a terminal.
 
     Above it stands what is wrong with the panel, if something is.
     """
-    warning = panel_warning(table)
+    warning = panel_warning(table, data)
     header = ["latent dim", *(name for name, _, _ in _SHORT)]
     rows = _short(records(table))
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]

@@ -24,6 +24,7 @@ from vaebench.models.classifier import Classifier
 from vaebench.page import charts
 from vaebench.page.explorer import Explored, explorer_data
 from vaebench.page.origin import Origin
+from vaebench.pipeline.datasets import DATASETS, DatasetEntry
 from vaebench.pipeline.files import UnusableFileError
 from vaebench.pipeline.key import ModelKey
 
@@ -45,43 +46,45 @@ _EXPLORER = (
     "explore",
 )
 
-# Pictures of every model: file name, title, what to see, alternative text.
+# Pictures of every model: file name, title, what to see, alternative text, in the words of a data set.
 _GALLERIES = (
     (
         "samples",
         "Samples from the prior",
         "64 points drawn from N(0, I), decoded.",
-        "An 8 by 8 grid of digits that the model with {} latent dimensions decodes from prior samples",
+        "An 8 by 8 grid of {nouns} that the model with {dimension} latent dimensions decodes from prior "
+        "samples",
     ),
     (
         "reconstructions",
         "Reconstructions",
-        "15 test digits above what is decoded from their posterior means.",
-        "15 test digits, and below each the reconstruction by the model with {} latent dimensions",
+        "15 test {nouns} above what is decoded from their posterior means.",
+        "15 test {nouns}, and below each the reconstruction by the model with {dimension} latent dimensions",
     ),
     (
         "interpolations",
-        "Walks between digits",
-        "Straight lines in the latent space between two test digits.",
-        "Five rows of digits that change step by step from one to another, with {} latent dimensions",
+        "Walks between {nouns}",
+        "Straight lines in the latent space between two test {nouns}.",
+        "Five rows of {nouns} that change step by step from one to another, with {dimension} latent "
+        "dimensions",
     ),
     (
         "latent",
         "Latent spaces",
-        "Posterior means of the test digits; above three dimensions, their first two principal components.",
-        "Posterior means of the test digits with {} latent dimensions, coloured by digit",
+        "Posterior means of the test {nouns}; above three dimensions, their first two principal components.",
+        "Posterior means of the test {nouns} with {dimension} latent dimensions, coloured by {class_noun}",
     ),
     (
         "confusion",
         "What reconstructions are read as",
-        "Rows: the true digit. Columns: what the classifiers read in its reconstruction.",
-        "Confusion matrix of the reconstructions by the model with {} latent dimensions",
+        "Rows: the true {class_noun}. Columns: what the classifiers read in its reconstruction.",
+        "Confusion matrix of the reconstructions by the model with {dimension} latent dimensions",
     ),
 )
 _WIDE = (
     (
         "overlaps",
-        "Overlap of digits in the latent space",
+        "Overlap of {class_nouns} in the latent space",
         "Class overlap matrices, one for each latent dimension",
     ),
     (
@@ -97,9 +100,6 @@ _WIDE = (
 )
 
 
-_DATASETS = {"mnist": "MNIST", "digits": "scikit-learn's digits"}
-
-
 @dataclass(frozen=True)
 class Results:
     """Everything that the page shows."""
@@ -110,11 +110,11 @@ class Results:
     curves: Mapping[int, Sequence[pd.DataFrame]]  # losses by epoch of each training, by latent dimension
     models: Mapping[ModelKey, Explored]  # of each latent dimension the first training
     panel: Sequence[Classifier]  # that reads images
-    panel_accuracy: float  # share of the test digits that it reads right
+    panel_accuracy: float  # share of the test images that it reads right
     plots: Path  # the folder of the benchmark's pictures
     origins: Sequence[Origin]
     commit: str  # that the page is made from; empty outside a repository
-    dataset: str
+    dataset: str  # as params.yaml names it
 
 
 class _Image(NamedTuple):
@@ -144,7 +144,10 @@ class _Tile(NamedTuple):
 
 def build(results: Results) -> str:
     """Return the page, which needs no other file and no network."""
+    data = DATASETS[results.dataset]
+    words = {"nouns": data.nouns, "class_noun": data.class_noun, "class_nouns": data.class_nouns}
     vaes, pcas = rows_of(results.table, "VAE"), rows_of(results.table, "PCA")
+    scored = _scored(vaes, data)
     [tests] = [row for row in records(results.table) if row["model"] == "test images"]
     origins = {origin.stage: _shown(origin) for origin in results.origins}
     first = {key.latent_dim: key.item for key in results.models}
@@ -155,28 +158,32 @@ def build(results: Results) -> str:
         style=Markup(_read("style.css")),  # noqa: S704 - our own file
         dimensions=list(vaes),
         first=2 if 2 in vaes else min(vaes),
-        warning=panel_warning(results.table),
-        digits=_DATASETS[results.dataset],
-        data=_data_line(tests, results.dataset),
+        warning=panel_warning(results.table, data),
+        of=data,
+        data=_data_line(tests, data.title),
         brackets=_brackets(max(int(row["trainings"]) for row in vaes.values())),
         provenance=_provenance(results.origins),
         panel_size=len(results.panel),
         panel_accuracy=f"{results.panel_accuracy:.1%}",
-        tiles=_tiles(vaes, tests, first),
+        tiles=_tiles(vaes, tests, first, len(scored)),
         trainings=[_training(key, training, origins) for key, training in results.trainings.items()],
         threads=" or ".join(f"{count} thread{'s' if count > 1 else ''}" for count in sorted(threads)),
         losses=charts.LOSSES,
         comparison=[_comparison(first[dimension], row, origins) for dimension, row in vaes.items()],
-        scores=[_score(score, vaes, tests, origins, first) for score in _scored(vaes)],
-        galleries=[_gallery(kind, vaes, results.plots) for kind in _GALLERIES],
-        wide=[_image(results.plots / f"{name}.png", title, alt) for name, title, alt in _WIDE],
+        scores=[_score(score, vaes, tests, origins, first) for score in scored],
+        galleries=[_gallery(kind, vaes, results.plots, words) for kind in _GALLERIES],
+        wide=[
+            _image(results.plots / f"{name}.png", title.format(**words), alt) for name, title, alt in _WIDE
+        ],
         findings=_findings(results.findings),
         origins=list(origins.values()),
         runs_known=any(origin.run_id for origin in results.origins),
         commit=results.commit,
-        charts_data=_json(_charts(results, vaes, pcas, tests)),
+        charts_data=_json(_charts(results, vaes, pcas, tests, scored)),
         explorer_data=_json(
-            explorer_data({key.latent_dim: model for key, model in results.models.items()}, results.panel)
+            explorer_data(
+                {key.latent_dim: model for key, model in results.models.items()}, results.panel, data
+            )
         ),
         wasm=base64.b64encode((_FILES / "vendor" / _WASM).read_bytes()).decode(),
         tensorflow=_script("\n".join(_read(f"vendor/{name}") for name in _TENSORFLOW)),
@@ -185,20 +192,25 @@ def build(results: Results) -> str:
     )
 
 
-def _scored(vaes: Mapping[int, Record]) -> list[Criterion]:
-    """Return the criteria that some model has a number for."""
-    return [score for score in CRITERIA if any(estimate(row, score.column) for row in vaes.values())]
+def _scored(vaes: Mapping[int, Record], data: DatasetEntry) -> list[Criterion]:
+    """Return the criteria that some model has a number for, in the words of the data set."""
+    criteria = [score._replace(name=score.named(data)) for score in CRITERIA]
+    return [score for score in criteria if any(estimate(row, score.column) for row in vaes.values())]
 
 
 def _charts(
-    results: Results, vaes: Mapping[int, Record], pcas: Mapping[int, Record], tests: Record
+    results: Results,
+    vaes: Mapping[int, Record],
+    pcas: Mapping[int, Record],
+    tests: Record,
+    scored: Sequence[Criterion],
 ) -> dict[str, charts.Spec]:
     """Return every chart by the id of its place in the page."""
     return {
         **{f"chart-{loss}": charts.loss_curves(results.curves, loss) for loss in charts.LOSSES},
         "chart-report": charts.beside_report(vaes),
         "chart-rate-distortion": charts.rate_distortion(vaes),
-        **{f"chart-{score.column}": charts.criterion(vaes, pcas, tests, score) for score in _scored(vaes)},
+        **{f"chart-{score.column}": charts.criterion(vaes, pcas, tests, score) for score in scored},
     }
 
 
@@ -211,8 +223,7 @@ def _brackets(trainings: int) -> str:
     )
 
 
-def _data_line(tests: Record, dataset: str) -> str:
-    name = _DATASETS[dataset]
+def _data_line(tests: Record, name: str) -> str:
     return (
         f"{name[0].upper()}{name[1:]}: "
         f"{tests['train_images']:,} training and {tests['test_images']:,} test images, "
@@ -241,7 +252,7 @@ def _share(found: Sequence[str], what: str) -> str:
     )
 
 
-def _tiles(vaes: Mapping[int, Record], tests: Record, first: Mapping[int, str]) -> list[_Tile]:
+def _tiles(vaes: Mapping[int, Record], tests: Record, first: Mapping[int, str], criteria: int) -> list[_Tile]:
     """Return the numbers to see first; each is computed, as its sentence is."""
     tiles = []
     compared = [row for row in vaes.values() if not pd.isna(row["report_combined_loss"])]
@@ -264,7 +275,7 @@ def _tiles(vaes: Mapping[int, Record], tests: Record, first: Mapping[int, str]) 
     standing = {dimension: found["all"] for dimension, found in points(vaes).items() if "all" in found}
     if standing:
         best, *tied = [each for each, share in standing.items() if share == max(standing.values())]
-        note = f"{standing[best]:.0%} of the points over {len(_scored(vaes))} criteria{_tied(tied)}"
+        note = f"{standing[best]:.0%} of the points over {criteria} criteria{_tied(tied)}"
         tiles.append(_Tile("best in the round robin", f"{best} dims", note, "#findings"))
     return tiles
 
@@ -346,9 +357,15 @@ def _shown(origin: Origin) -> dict[str, Any]:
     return {**vars(origin), "anchor": anchor, "title": f"{origin.stage}: {', '.join(about)}"}
 
 
-def _gallery(kind: tuple[str, str, str, str], dimensions: Iterable[int], plots: Path) -> dict[str, Any]:
-    name, title, note, alt = kind
-    images = [(each, _image(plots / f"{name}-d{each}.png", title, alt.format(each))) for each in dimensions]
+def _gallery(
+    kind: tuple[str, str, str, str], dimensions: Iterable[int], plots: Path, words: Mapping[str, str]
+) -> dict[str, Any]:
+    name, alt = kind[0], kind[3]
+    title, note = (text.format(**words) for text in kind[1:3])
+    images = [
+        (each, _image(plots / f"{name}-d{each}.png", title, alt.format(**words, dimension=each)))
+        for each in dimensions
+    ]
     return {"title": title, "note": note, "images": images}
 
 

@@ -4,7 +4,7 @@ function readEach(pictures) {
   const all = new Float32Array(PIXELS * pictures.length);
   pictures.forEach((pixels, index) => all.set(pixels, PIXELS * index));
   const found = readBy(panel, all);
-  return pictures.map((_, index) => inWords(found.subarray(DIGITS * index, DIGITS * (index + 1))));
+  return pictures.map((_, index) => inWords(found.subarray(CLASSES * index, CLASSES * (index + 1))));
 }
 
 function showDraw() {

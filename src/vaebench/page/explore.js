@@ -49,7 +49,7 @@ function about(pixels) {
     sentences.push(
       state.at.kind === "digit"
         ? `It differs by ${error.toFixed(1)} (squared error); its KL is ${kl.toFixed(1)} nats.`
-        : `Squared error against the digit: ${differs}; its reconstruction's: ${error.toFixed(1)}.`,
+        : `Squared error against the ${noun}: ${differs}; its reconstruction's: ${error.toFixed(1)}.`,
     );
   }
   return sentences.filter(Boolean).join(" ");
@@ -63,7 +63,7 @@ function whatIsThere() {
   if (kind === "walk") return `${Math.round(100 * share)} % of the way.`;
   if (kind !== "test") return "";
   const rest = current().shown < state.dimension ? ", by its two components alone" : "";
-  return `Test digit ${index + 1}, a ${labels[index]}${rest}.`;
+  return `Test ${noun} ${index + 1}, ${whatItIs(labels[index])}${rest}.`;
 }
 
 function showModel() {
@@ -74,7 +74,7 @@ function showModel() {
     state.dimension === 2 ? "All of the latent space; the circle holds 95 % of the prior."
     : state.dimension <= 3 ? "All of the latent space, seen from one side."
     : `Two principal components, which hold ${Math.round(100 * (shares[0] + shares[1]))} % of the variance.`;
-  byId("plane-note").textContent = plane + (state.digit ? " The square is where the encoder puts the digit." : "");
+  byId("plane-note").textContent = plane + (state.digit ? ` The square is where the encoder puts the ${noun}.` : "");
 }
 
 function makeSliders() {
@@ -237,7 +237,7 @@ function listenToDigits() {
     },
     end: () => {
       const digit = asDigit();
-      if (digit) take(digit, "Your digit");
+      if (digit) take(digit, `Your ${noun}`);
     },
   });
   byId("clear").addEventListener("click", () => {
@@ -246,7 +246,7 @@ function listenToDigits() {
   });
   data.original_labels.forEach((label, index) => {
     const button = Object.assign(document.createElement("button"), { type: "button" });
-    button.setAttribute("aria-label", `test digit ${index + 1}, a ${label}`);
+    button.setAttribute("aria-label", `test ${noun} ${index + 1}, ${whatItIs(label)}`);
     button.setAttribute("aria-pressed", "false");
     const canvas = document.createElement("canvas");
     const pixels = endPixels(index);
@@ -256,7 +256,7 @@ function listenToDigits() {
       press(button);
       pen.imageSmoothingEnabled = false;
       pen.drawImage(canvas, 0, 0, pad.width, pad.height);
-      take(pixels, `Test digit ${index + 1}, a ${label}`);
+      take(pixels, `Test ${noun} ${index + 1}, ${whatItIs(label)}`);
     });
     byId("digits").append(button);
   });

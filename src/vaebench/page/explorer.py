@@ -1,4 +1,4 @@
-"""What the page needs to run the networks: their weights, and where test digits lie in the latent spaces."""
+"""What the page needs to run the networks: their weights, and where test images lie in the latent spaces."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -10,17 +10,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from vaebench.evaluation.pictures import Pictures
-from vaebench.figures.style import DIGIT_COLOURS
+from vaebench.figures.style import CLASS_COLOURS
 from vaebench.models.classifier import Classifier
 from vaebench.models.vae import VAE
 from vaebench.page.weights import LEVELS, encode_base64, pack
+from vaebench.pipeline.datasets import DatasetEntry
 
-# The digits' colours on black: those of the figures that would be too dark, lightened.
-DARK_DIGIT_COLOURS = tuple(
+# The classes' colours on black: those of the figures that would be too dark, lightened.
+DARK_CLASS_COLOURS = tuple(
     {"#111111": "#f2f2f2", "#882255": "#d45f93", "#332288": "#8f84e8", "#117733": "#3fae5f"}.get(
         colour, colour
     )
-    for colour in DIGIT_COLOURS
+    for colour in CLASS_COLOURS
 )
 
 
@@ -34,12 +35,15 @@ class Explored:
     active: list[bool]  # (latent_dim,)
 
 
-def explorer_data(models: Mapping[int, Explored], panel: Sequence[Classifier]) -> dict[str, Any]:
+def explorer_data(
+    models: Mapping[int, Explored], panel: Sequence[Classifier], data: DatasetEntry
+) -> dict[str, Any]:
     """Return what the page's script reads, ready for JSON.
 
     Args:
-        models: by latent dimension, all scored on the same test digits.
+        models: by latent dimension, all scored on the same test images.
         panel: the classifiers that read images.
+        data: the data set, for its words.
     """
     first = next(iter(models.values())).pictures
     return {
@@ -48,7 +52,10 @@ def explorer_data(models: Mapping[int, Explored], panel: Sequence[Classifier]) -
         "labels": base64.b64encode(first.labels.tobytes()).decode(),
         "originals": base64.b64encode(first.originals.tobytes()).decode(),
         "original_labels": first.original_labels.tolist(),
-        "digit_colours": {"light": DIGIT_COLOURS, "dark": DARK_DIGIT_COLOURS},
+        "noun": data.noun,
+        "classes": data.classes,
+        "numbered": data.noun == data.class_noun,  # whether a class is what an image shows: a 7
+        "class_colours": {"light": CLASS_COLOURS, "dark": DARK_CLASS_COLOURS},
     }
 
 

@@ -2,7 +2,7 @@
 
 const SIDE = 28;
 const PIXELS = SIDE * SIDE;
-const DIGITS = 10;
+const CLASSES = 10;
 const SLOPE = 0.01; // of PyTorch's LeakyReLU
 // Rows and columns of zeros that PyTorch's padding comes to, before and behind, by stride.
 const PADDING = { 1: [1, 1], 2: [1, 0] };

@@ -8,19 +8,21 @@ function paint(canvas, pixels) {
 }
 
 function inWords(probabilities) {
-  const digit = probabilities.indexOf(Math.max(...probabilities));
-  return `reads ${digit}, ${Math.round(100 * probabilities[digit])} %`;
+  const label = probabilities.indexOf(Math.max(...probabilities));
+  return `reads ${data.classes[label]}, ${Math.round(100 * probabilities[label])} %`;
 }
 
-// Ten bars, one a digit, and the reading in words; none for no picture.
+// Ten bars, one a class, and the reading in words; none for no picture.
 function showReading(place, pixels) {
   place.hidden = !pixels;
   if (!pixels) return;
   if (!place.childElementCount) {
     const bars = Object.assign(document.createElement("div"), { className: "bars" });
     bars.setAttribute("role", "img");
-    for (let digit = 0; digit < DIGITS; digit++) {
-      const bar = Object.assign(document.createElement("span"), { textContent: digit });
+    for (const textContent of data.classes) {
+      const bar = document.createElement("span");
+      // A long name stands upright below its bar.
+      bar.append(longNames ? Object.assign(document.createElement("i"), { textContent }) : textContent);
       bars.append(bar);
     }
     place.append(bars, document.createElement("p"));
@@ -29,7 +31,7 @@ function showReading(place, pixels) {
   const [bars, words] = place.children;
   words.textContent = `The panel ${inWords(probabilities)}`;
   bars.setAttribute("aria-label", words.textContent);
-  [...bars.children].forEach((bar, digit) => bar.style.setProperty("--share", probabilities[digit]));
+  [...bars.children].forEach((bar, label) => bar.style.setProperty("--share", probabilities[label]));
 }
 
 // A row of pictures with a line below each.

@@ -65,11 +65,11 @@ function isDark() {
   return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
-// The test digits and their names, on a canvas of their own.
+// The test images and the names of their classes, on a canvas of their own.
 function paintCloud(side) {
   const canvas = Object.assign(document.createElement("canvas"), { width: side, height: side });
   const context = canvas.getContext("2d");
-  const colours = data.digit_colours[isDark() ? "dark" : "light"];
+  const colours = data.class_colours[isDark() ? "dark" : "light"];
   const zoom = side / 2 / current().reach;
   const size = Math.max(1.2, side / 330);
   const { x, y, order } = places();
@@ -79,40 +79,56 @@ function paintCloud(side) {
     context.fillRect(side / 2 + zoom * x[index] - size / 2, side / 2 - zoom * y[index] - size / 2, size, size);
   }
   context.globalAlpha = 1;
-  context.font = `bold ${side / 28}px system-ui, sans-serif`;
+  context.font = `bold ${side / (longNames ? 40 : 28)}px system-ui, sans-serif`;
   context.textAlign = "center";
   context.textBaseline = "middle";
   context.lineWidth = side / 110;
   context.strokeStyle = isDark() ? "#14161a" : "#ffffff";
-  namePlaces(side / 22 / zoom).forEach(([digit, left, up]) => {
-    context.fillStyle = colours[digit];
-    context.strokeText(digit, side / 2 + zoom * left, side / 2 - zoom * up);
-    context.fillText(digit, side / 2 + zoom * left, side / 2 - zoom * up);
+  const widths = data.classes.map((name) => (context.measureText(name).width + side / 60) / zoom);
+  namePlaces(widths, side / (longNames ? 30 : 22) / zoom).forEach(([label, left, up]) => {
+    context.fillStyle = colours[label];
+    context.strokeText(data.classes[label], side / 2 + zoom * left, side / 2 - zoom * up);
+    context.fillText(data.classes[label], side / 2 + zoom * left, side / 2 - zoom * up);
   });
   return canvas;
 }
 
-// Where the names of the digits stand: at their medians, moved apart where one would cover another.
-function namePlaces(gap) {
+// Where the names of the classes stand: at their medians, moved apart where one would cover another. `widths` are
+// those that the names take.
+function namePlaces(widths, height) {
   const { x, y } = places();
-  const median = (values, digit) => values.filter((_, index) => labels[index] === digit).sort()[
-    labels.filter((label) => label === digit).length >> 1];
-  const names = [...Array(DIGITS).keys()]
-    .filter((digit) => labels.includes(digit))
-    .map((digit) => [digit, median(x, digit), median(y, digit)]);
-  for (let round = 0; round < 20; round++) {
+  const median = (values, label) => values.filter((_, index) => labels[index] === label).sort()[
+    labels.filter((each) => each === label).length >> 1];
+  const names = [...Array(CLASSES).keys()]
+    .filter((label) => labels.includes(label))
+    .map((label) => [label, median(x, label), median(y, label)]);
+  for (let round = 0; round < (longNames ? 100 : 20); round++) {
     for (const first of names) {
       for (const second of names) {
         const [right, up] = [second[1] - first[1], second[2] - first[2]];
-        const distance = Math.hypot(right, up);
-        if (first === second || distance >= gap) continue;
-        const push = (gap - distance) / 2 / (distance || 1);
-        [first[1], first[2]] = [first[1] - push * right, first[2] - push * up];
-        [second[1], second[2]] = [second[1] + push * right, second[2] + push * up];
+        const push = longNames
+          ? pushBoxes(right, up, (widths[first[0]] + widths[second[0]]) / 2, height)
+          : pushDiscs(right, up, height);
+        if (first === second || !push) continue;
+        [first[1], first[2]] = [first[1] - push[0], first[2] - push[1]];
+        [second[1], second[2]] = [second[1] + push[0], second[2] + push[1]];
       }
     }
   }
   return names;
+}
+
+// How far each of two discs, or boxes, must give way, if they touch.
+function pushDiscs(right, up, gap) {
+  const distance = Math.hypot(right, up);
+  const push = (gap - distance) / 2 / (distance || 1);
+  return distance < gap ? [push * right, push * up] : null;
+}
+
+function pushBoxes(right, up, width, height) {
+  const [across, along] = [width - Math.abs(right), height - Math.abs(up)];
+  if (across <= 0 || along <= 0) return null;
+  return across < along ? [(across / 2) * (right < 0 ? -1 : 1), 0] : [0, (along / 2) * (up < 0 ? -1 : 1)];
 }
 
 function paintPlane() {

@@ -4,6 +4,7 @@ const data = JSON.parse(document.getElementById("explorer-data").textContent);
 const byId = (id) => document.getElementById(id);
 const labels = bytesOf(data.labels);
 const originals = Float32Array.from(bytesOf(data.originals), (grey) => grey / 255);
+const noun = data.noun; // of one image
 const dimensions = Object.keys(data.models).map(Number);
 
 const loaded = new Map(); // latent dimension → its model, and the test digits in its space
@@ -22,6 +23,14 @@ const state = {
   tilt: 0,
   behind: true, // whether decoded pictures lie behind the plane
 };
+
+// What a label says of an image: "a 7", or the name of its class.
+function whatItIs(label) {
+  return data.numbered ? `a ${data.classes[label]}` : data.classes[label];
+}
+
+// Whether the classes have names longer than a digit.
+const longNames = data.classes.some((name) => name.length > 1);
 
 function load(dimension) {
   if (!loaded.has(dimension)) {

@@ -1,4 +1,4 @@
-// A walk on the straight line between two digits in the latent space.
+// A walk on the straight line between two images in the latent space.
 
 const STEPS = 11;
 const SECONDS = 4;
@@ -9,7 +9,8 @@ function endPixels(end) {
 }
 
 function endName(end) {
-  return end === "digit" ? state.digit.name.toLowerCase() : `test digit ${end + 1}, a ${data.original_labels[end]}`;
+  const { name } = state.digit ?? {};
+  return end === "digit" ? name[0].toLowerCase() + name.slice(1) : `test ${noun} ${end + 1}, ${whatItIs(data.original_labels[end])}`;
 }
 
 // What the walk depends on.

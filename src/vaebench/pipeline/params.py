@@ -5,10 +5,10 @@ It is read as YAML 1.2, as DVC writes it: 1e-05 is a number there, and text in Y
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 from pydantic import (
@@ -25,7 +25,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 
-from vaebench.pipeline.extensions import Kind, names, parameters
+from vaebench.pipeline.datasets import DATASETS
+from vaebench.pipeline.extensions import names, parameters
 from vaebench.pipeline.stage import StageError
 
 PARAMS_FILE = Path("params.yaml")
@@ -38,18 +39,16 @@ def _different(seeds: list[int]) -> list[int]:
     return seeds
 
 
-def _known(kind: Kind) -> Callable[[str], str]:
+def _one_of(allowed: Iterable[str]) -> Any:
+    """Return the type of a text that is one of these."""
+    *others, last = allowed
+
     def check(name: str) -> str:
-        if name not in names(kind):
+        if name not in (*others, last):
             raise ValueError("unknown")
         return name
 
-    return check
-
-
-def _either(kind: Kind) -> str:
-    *others, last = names(kind)
-    return f"{', '.join(others)} or {last}"
+    return Annotated[str, AfterValidator(check), Field(description=f"{', '.join(others)} or {last}")]
 
 
 def _described(form: Any) -> str:
@@ -75,9 +74,10 @@ Share = Annotated[float, Field(ge=0, le=1, description="a number from 0 to 1")]
 Samples = Annotated[int, Field(ge=64, le=100_000, description="an integer from 64 to 100000")]
 Count = Annotated[int, Field(ge=1, le=10_000, description="an integer from 1 to 10000")]
 Resamples = Annotated[int, Field(ge=10, le=100_000, description="an integer from 10 to 100000")]
-Network = Annotated[str, AfterValidator(_known("networks")), Field(description=_either("networks"))]
-ObjectiveName = Annotated[str, AfterValidator(_known("objectives")), Field(description=_either("objectives"))]
-DatasetName = Literal["mnist", "digits"]
+if TYPE_CHECKING:
+    DatasetName = Network = ObjectiveName = str
+else:
+    DatasetName, Network, ObjectiveName = map(_one_of, (DATASETS, names("networks"), names("objectives")))
 VariantName = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]{0,39}$")]
 Panel = Literal["plain", "exposed"]
 PANELS: tuple[Panel, ...] = get_args(Panel)
@@ -93,7 +93,7 @@ class _Section(BaseModel):
 class DataParams(_Section):
     """Which images everything is trained and scored on."""
 
-    dataset: DatasetName = Field(description="mnist or digits")
+    dataset: DatasetName
 
 
 class ClassifierParams(_Section):

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vaebench.pipeline import paths
+from vaebench.pipeline.datasets import DATASETS
 from vaebench.pipeline.files import md5
 from vaebench.pipeline.origin import COMMIT_TAG, origin, repository_root
+from vaebench.pipeline.params import load_params
 from vaebench.pipeline.process import PROCESS_TAG, identity, outcome
 from vaebench.pipeline.stage import StageError, require_result, run_stage, say
 from vaebench.tracking.leftovers import end_left_overs
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 MODEL = "vaebench"
 ALIAS = "champion"
 CONTRACT = """\
-The decoder of a variational autoencoder of handwritten digits. `predict` takes latents (N, latent_dim),
-float32, drawn from N(0, I), and returns their images (N, 1, 28, 28), float32 in [0, 1], 1 white.
+The decoder of a variational autoencoder of images. `predict` takes latents (N, latent_dim), float32,
+drawn from N(0, I), and returns their images (N, 1, 28, 28), float32 in [0, 1], 1 white.
 """
 PACKAGE = Path(__file__).parents[1]
 REQUIREMENTS = ("mlflow", "numpy", "safetensors", "torch")  # of what `generator` imports
@@ -39,6 +41,7 @@ def main(
     already gets the alias and no second version.
     """
     table_file = require_result(paths.BENCHMARK_CSV)
+    data = DATASETS[load_params().data.dataset]
 
     from vaebench.findings.criteria import CRITERIA, estimate, winners
     from vaebench.findings.fitness import panel_warning
@@ -52,7 +55,7 @@ def main(
     table = read_benchmark(table_file)
     rows = rows_of(table, "VAE")
     estimates = {dimension: found for dimension, row in rows.items() if (found := estimate(row, by))}
-    if not estimates and (warning := panel_warning(table)):
+    if not estimates and (warning := panel_warning(table, data)):
         raise StageError(
             f"{table_file}: has no {by}. {warning} Raise classifier.epochs, or choose another --by"
         )
@@ -71,7 +74,7 @@ def main(
     }
     about = (
         f"The VAE with {best} latent dimensions, the best of {', '.join(map(str, estimates))} by "
-        f"{criterion.name}: {tags['value']}. Not beaten by it: {tags['not_beaten']}."
+        f"{criterion.named(data)}: {tags['value']}. Not beaten by it: {tags['not_beaten']}."
     )
     root = repository_root()
     uri = store_uri(root)
