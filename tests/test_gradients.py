@@ -8,7 +8,7 @@ from torch import Generator, Tensor, nn
 
 from vaebench.data.dataset import Dataset
 from vaebench.device import Precision, Workers
-from vaebench.models.losses import loss_terms
+from vaebench.models.losses import Terms, loss_terms
 from vaebench.models.vae import VAE, build_vae
 from vaebench.training.gradients import FINITE_CHECK, LEAST, MICRO_BATCH, SLOTS, BatchGradients, epoch_means
 

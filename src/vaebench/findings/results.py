@@ -211,7 +211,8 @@ def read_keys(path: Path) -> list[ModelKey]:
         UnusableFileError: it is no such table.
     """
     table = read_trainings(path)
-    return [ModelKey(*map(int, key)) for key in zip(table["latent_dim"], table["seed"], strict=True)]
+    pairs = zip(table["latent_dim"], table["seed"], strict=True)
+    return [ModelKey(int(latent_dim), int(seed)) for latent_dim, seed in pairs]
 
 
 def _read_table(path: Path, numbers: Sequence[str], texts: Sequence[str] = ()) -> "pd.DataFrame":

@@ -70,7 +70,8 @@ class Unflatten(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `features` (B, height · width · channels) as (B, channels, height, width)."""
-        return features.unflatten(1, self._shape).permute(0, 3, 1, 2)
+        planes: Tensor = features.unflatten(1, self._shape).permute(0, 3, 1, 2)
+        return planes
 
 
 class Convolutions(nn.Sequential):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args, get_origin
 
 import typer
 from pydantic import (
@@ -75,7 +75,9 @@ Samples = Annotated[int, Field(ge=64, le=100_000, description="an integer from 6
 Count = Annotated[int, Field(ge=1, le=10_000, description="an integer from 1 to 10000")]
 Resamples = Annotated[int, Field(ge=10, le=100_000, description="an integer from 10 to 100000")]
 if TYPE_CHECKING:
-    DatasetName = Network = ObjectiveName = str
+    DatasetName: TypeAlias = str
+    Network: TypeAlias = str
+    ObjectiveName: TypeAlias = str
 else:
     DatasetName, Network, ObjectiveName = map(_one_of, (DATASETS, names("networks"), names("objectives")))
 VariantName = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]{0,39}$")]
@@ -307,11 +309,9 @@ def _explain(error: ValidationError) -> str:
     key = ".".join([*parents, last])
     section: Any = Params
     for parent in parents:
-        # Of a mapping of names to sections, a name comes next.
-        named = isinstance(section, type) and issubclass(section, BaseModel)
-        section = section.model_fields[parent].annotation if named else get_args(section)[1]
-    if not (isinstance(section, type) and issubclass(section, BaseModel)):
-        form = _keys(get_args(section)[1])
+        section = _inside(section, parent)
+    if get_origin(section) is dict:
+        form = _keys(_inside(section, last))
         return f"{key} must be a section with the keys {form}, got {problem['input']!r}"
     if problem["type"] in _UNKNOWN:
         return f"unknown key {key}; allowed here: {_keys(section)}"
@@ -320,6 +320,11 @@ def _explain(error: ValidationError) -> str:
     if problem["type"] == "missing":
         return f"{key} is missing; it must be {allowed}"
     return f"{key} must be {allowed}, got {problem['input']!r}"
+
+
+def _inside(section: Any, key: str) -> Any:
+    """Return the type of a section's key; of a mapping, the type of its values."""
+    return get_args(section)[1] if get_origin(section) is dict else section.model_fields[key].annotation
 
 
 def _keys(section: type[BaseModel]) -> str:
