@@ -71,6 +71,7 @@ def _textbook(digits: Tensor, batch_size: int, latent_dim: int) -> Callable[[], 
 
 def _vaebench(engine: str) -> Prepare:
     def prepare(digits: Tensor, batch_size: int, latent_dim: int) -> Callable[[], object]:
+        from vaebench.models.objective import load_objective
         from vaebench.models.vae import build_vae
         from vaebench.training.train_vae import train_vae
 
@@ -82,6 +83,7 @@ def _vaebench(engine: str) -> Prepare:
             for _ in train_vae(
                 vae,
                 digits,
+                objective=load_objective("elbo"),
                 epochs=1,
                 batch_size=batch_size,
                 optimizer=optimizer,

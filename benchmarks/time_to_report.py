@@ -73,6 +73,7 @@ def _train(
     from vaebench.data.dataset import load_dataset
     from vaebench.device import Workers, select_device
     from vaebench.models.losses import mean_losses
+    from vaebench.models.objective import load_objective
     from vaebench.models.vae import build_vae
     from vaebench.training.train_vae import train_vae
 
@@ -82,7 +83,9 @@ def _train(
     vae = build_vae(latent_dim, seed).to(workers.device)
     settings = getattr(params.vae, recipe).model_dump() | {"epochs": epochs}
     losses = []
-    for epoch in train_vae(vae, train, **settings, seed=seed, workers=workers):
+    for epoch in train_vae(
+        vae, train, objective=load_objective("elbo"), **settings, seed=seed, workers=workers
+    ):
         losses.append(epoch.train.combined_loss)
         if recipe == "report" and losses[-1] <= target:
             break

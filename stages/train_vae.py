@@ -41,7 +41,7 @@ def main(latent_dim: LatentDimOption, seed: SeedOption, variant: VariantOption =
             workers=workers,
         )
         strip = Strip(vae, dataset.test.images, model.recipe.epochs)
-        epochs = follow(strip.follow(training), run, key.title, "learning_rate")
+        epochs = follow(strip.follow(training), run, key.title, model.rate)
         seconds = sum(epoch.seconds for epoch in epochs)
         statistics = {
             "training_seconds": seconds,

@@ -101,21 +101,15 @@ def tiny_vae() -> "Callable[[int, int], VAE]":
     from torch import nn
 
     from vaebench.data.tensors import build_model
-    from vaebench.models.layers import Convolutions
+    from vaebench.models.posterior import Heads
     from vaebench.models.vae import VAE
 
     class TinyVAE(VAE):
         def __init__(self, latent_dim: int) -> None:
             nn.Module.__init__(self)
-            self.latent_dim = latent_dim
-            self.encoder = Convolutions()
-            self.mean = nn.Linear(784, latent_dim)
-            self.log_var = nn.Linear(784, latent_dim)
-            self.expand = nn.Linear(latent_dim, 784)
-
-        def decode(self, latents: "Tensor") -> "Tensor":
-            images: Tensor = self.expand(latents).unflatten(1, (1, 28, 28))
-            return images.sigmoid()
+            self.latent_dim, self.network, self.objective = latent_dim, "tiny", "elbo"
+            self.encoder = nn.Sequential(nn.Flatten(), Heads(784, latent_dim))
+            self.decoder = nn.Sequential(nn.Linear(latent_dim, 784), nn.Unflatten(1, (1, 28, 28)))
 
     return lambda latent_dim, seed: build_model(lambda: TinyVAE(latent_dim), seed)
 
@@ -127,15 +121,18 @@ def as_textbook() -> "Callable[[dict[str, Tensor]], dict[str, Tensor]]":
     def convert(own: "dict[str, Tensor]") -> "dict[str, Tensor]":
         found = {}
         for name, tensor in own.items():
-            part, *rest = name.split(".")
-            if part in ("mean", "log_var") and rest == ["weight"]:  # columns: rows, columns, channels
-                found[name] = tensor.unflatten(1, (7, 7, 64)).permute(0, 3, 1, 2).flatten(1)
-            elif part == "expand":
+            # A textbook's encoder ends before the heads; its decoder starts with the linear layer.
+            part, place, *rest = name.split(".")
+            if part == "encoder" and place == "0":
+                found[f"encoder.{'.'.join(rest)}"] = tensor
+            elif part == "encoder" and rest[1] == "weight":  # a head; its columns: rows, columns, channels
+                found[".".join(rest)] = tensor.unflatten(1, (7, 7, 64)).permute(0, 3, 1, 2).flatten(1)
+            elif part == "encoder":
+                found[".".join(rest)] = tensor
+            elif place == "0":
                 found[f"decoder.0.{rest[0]}"] = tensor.unflatten(0, (7, 7, 64)).movedim(2, 0).flatten(0, 2)
-            elif part == "decoder":  # after a linear layer and what makes an image of its output
+            else:  # after what makes an image of its output
                 found[f"decoder.{int(rest[0]) + 2}.{rest[1]}"] = tensor
-            else:
-                found[name] = tensor
         return found
 
     return convert
@@ -195,6 +192,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from vaebench.evaluation.pictures import save_pictures
     from vaebench.models.classifier import build_classifier, save_classifier
     from vaebench.models.vae import build_vae, save_vae
+    from vaebench.pipeline.params import PANELS
 
     root = tmp_path_factory.mktemp("made")
     shutil.copytree(Path(__file__).parents[1] / "metrics", root / "metrics")
@@ -202,15 +200,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for key in KEYS:
         files += [f"models/{kind}/{key}/{name}" for kind in ("vae", "reproduction") for name in TRAINED]
         files.append(f"data/evaluation/{key}/scores.json")
-    files += [f"models/classifier/s{seed}/metrics.json" for seed in range(3)]
+    panels = [f"models/classifier/{panel}-s{seed}" for panel in PANELS for seed in range(3)]
+    files += [f"{member}/metrics.json" for member in panels]
     for file in files:
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(recorded(file), root / file)
     save_dataset(root / "data/dataset.safetensors", "digits", make_digits())
-    for seed in range(3):
-        save_classifier(root / f"models/classifier/s{seed}/weights.safetensors", build_classifier(seed))
+    for seed, member in enumerate(panels):
+        save_classifier(root / member / "weights.safetensors", build_classifier(seed))
     for key in KEYS:
-        save_vae(root / f"models/vae/{key}/weights.safetensors", build_vae(*key))
+        save_vae(root / f"models/vae/{key}/weights.safetensors", build_vae(key.latent_dim, key.seed))
         save_pictures(root / f"data/evaluation/{key}/pictures.npz", pictures(key.latent_dim))
     return root
 

@@ -71,7 +71,9 @@ def sharpened(network: T, times: float = 1.6) -> T:
 
 def explored(key: ModelKey) -> Explored:
     each = key.latent_dim
-    return Explored(sharpened(build_vae(*key)), pictures(each), [1.0] * each, [True] * each)
+    return Explored(
+        sharpened(build_vae(key.latent_dim, key.seed)), pictures(each), [1.0] * each, [True] * each
+    )
 
 
 def committed_table() -> pd.DataFrame:

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from vaebench.pipeline.key import ModelKey
+from vaebench.pipeline.params import PANELS
 
 ROOT = Path(__file__).resolve().parents[1]
 DIMENSIONS = (2, 3, 4, 5, 10, 30)  # of the recorded benchmark
@@ -22,15 +23,17 @@ SWEPT = (2, 5, 30)  # by the copies: what three models show, six do not show bet
 TRAININGS = {f"train_vae@{each}-0" for each in SWEPT}
 REPRODUCTIONS = {f"reproduce_report@{each}-0" for each in SWEPT}
 EVALUATIONS = {f"evaluate@{each}-0" for each in SWEPT}
-CLASSIFIERS = {f"train_classifier@{seed}" for seed in range(3)}
+CLASSIFIERS = {f"train_classifier@{panel}-{seed}" for panel in PANELS for seed in range(3)}
+VARIANTS = {"train_variant@mlp"}  # one, the quickest
 LAST = {"aggregate@all", "render@all"}
 STAGES = {"download", "evaluate_references"} | LAST
-STAGES |= CLASSIFIERS | TRAININGS | REPRODUCTIONS | EVALUATIONS
+STAGES |= CLASSIFIERS | VARIANTS | TRAININGS | REPRODUCTIONS | EVALUATIONS
 TRAINED = ("curve.csv", "training.json")  # beside the weights
 TINY: dict[str, dict[str, object]] = {
     "data": {"dataset": "digits"},
     "classifier": {"epochs": 2, "batch_size": 32},  # enough for a fit panel
     "vae.fast": {"epochs": 1},
+    "variants": {"models": {"mlp": {"network": "mlp", "objective": "elbo"}}},
     "vae.report": {"epochs": 1},
     "evaluate": {"samples": 64, "bootstrap": 10, "paths": 5, "likelihood_images": 20, "likelihood_draws": 5},
 }

@@ -34,9 +34,14 @@ def train(
     epochs: int = EPOCHS,
     batch_size: int = BATCH,
     seed: int = SEED,
+    outlier_share: float = 0.0,
 ) -> list[ClassifierEpoch]:
     recipe = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
-    return list(train_classifier(classifier, digits, **recipe, learning_rate=RATE, workers=workers))
+    return list(
+        train_classifier(
+            classifier, digits, **recipe, learning_rate=RATE, outlier_share=outlier_share, workers=workers
+        )
+    )
 
 
 def file_bytes(classifier: Classifier, folder: Path) -> bytes:
@@ -100,17 +105,17 @@ def test_number_of_parameters() -> None:
 def test_cross_entropy_is_that_of_each_image(digits: Dataset) -> None:
     classifier, labels = build_classifier(0), digits.test.labels[:7]
     with torch.no_grad():
-        losses = cross_entropy(classifier, digits.test.images[:7], labels)
+        loss, measured = cross_entropy(classifier, digits.test.images[:7], labels)
         logits = classifier(digits.test.images[:7]).double()
-    assert losses.shape == (7, 1)
+    assert torch.equal(measured, loss[:, None])
     expected = logits.exp().sum(1).log() - logits[torch.arange(7), labels]
-    torch.testing.assert_close(losses[:, 0].double(), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(loss.double(), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_untrained_classifier_guesses(digits: Dataset) -> None:
     with torch.no_grad():
         losses = cross_entropy(build_classifier(0), digits.test.images, digits.test.labels)
-    assert losses.mean().item() == pytest.approx(math.log(10), abs=0.05)
+    assert losses.loss.mean().item() == pytest.approx(math.log(10), abs=0.05)
 
 
 # Training.
@@ -215,11 +220,26 @@ def test_epoch_is_trained_when_it_is_asked_for(digits: Dataset, workers: Workers
     before = file_bytes(classifier, tmp_path)
     recipe = {"epochs": 2, "batch_size": BATCH, "seed": SEED}
     epochs: Iterator[ClassifierEpoch] = train_classifier(
-        classifier, first(digits.train, 40), **recipe, learning_rate=RATE, workers=workers
+        classifier, first(digits.train, 40), **recipe, learning_rate=RATE, outlier_share=0.0, workers=workers
     )
     assert file_bytes(classifier, tmp_path) == before
     assert next(epochs).number == 1
     assert file_bytes(classifier, tmp_path) != before
+
+
+def test_panel_exposed_to_outliers_is_sure_of_digits_alone(digits: Dataset, workers: Workers) -> None:
+    noise = torch.rand(200, 1, 28, 28, generator=Generator().manual_seed(9))
+    sure = {}
+    for share in (0.0, 0.5):
+        classifier = build_classifier(SEED)
+        train(classifier, digits.train, workers, outlier_share=share)
+        with torch.no_grad():
+            found = [
+                classifier(images).softmax(1).amax(1).mean().item() for images in (digits.test.images, noise)
+            ]
+        sure[share] = found
+    assert sure[0.5][0] > 0.6
+    assert sure[0.5][1] < 0.2 < sure[0.0][1]
 
 
 def test_weights_that_are_not_numbers_are_an_error(digits: Dataset, workers: Workers) -> None:

@@ -337,9 +337,9 @@ def test_training_does_not_fault_the_same_memory_in_again() -> None:
 import resource, torch
 from vaebench.device import Workers
 from vaebench.training.gradients import BatchGradients
-from vaebench.models.losses import loss_terms
+from vaebench.objectives.elbo import elbo
 from vaebench.models.vae import build_vae
-gradients = BatchGradients(build_vae(5, 0), loss_terms, Workers(torch.device("cpu"), threads=1))
+gradients = BatchGradients(build_vae(5, 0), elbo, Workers(torch.device("cpu"), threads=1))
 def step():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     gradients(torch.rand(64, 1, 28, 28), torch.randn(64, 5))

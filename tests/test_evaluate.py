@@ -122,7 +122,7 @@ def vae(tiny_vae: BuildVAE) -> VAE:
     """Seven dimensions, and images that differ."""
     vae = tiny_vae(7, 1)
     with torch.no_grad():
-        vae.expand.weight.mul_(20)
+        vae.get_parameter("decoder.0.weight").mul_(20)
     return vae
 
 

@@ -781,7 +781,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for place, content in written.items():
             file = tmp_path / place(key)
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(content(*key)))
+            file.write_text(json.dumps(content(key.latent_dim, key.seed)))
         losses = curve(RISING)
         losses.to_csv(tmp_path / paths.reproduction_curve(key), index=False)
         tested = losses.join(losses.drop(columns="epoch").add_prefix("test_"))

@@ -8,8 +8,9 @@ from torch import Generator, Tensor, nn
 
 from vaebench.data.dataset import Dataset
 from vaebench.device import Precision, Workers
-from vaebench.models.losses import Terms, loss_terms
+from vaebench.models.losses import Terms
 from vaebench.models.vae import VAE, build_vae
+from vaebench.objectives.elbo import elbo
 from vaebench.training.gradients import FINITE_CHECK, LEAST, MICRO_BATCH, SLOTS, BatchGradients, epoch_means
 
 # One image; fewer than, just and more than a whole micro-batch; more than one for some slots, and for each.
@@ -36,9 +37,9 @@ def double_batch(digits: Dataset, size: int, offset: int = 0) -> tuple[Tensor, T
 
 def plain(model: VAE, images: Tensor, noise: Tensor) -> tuple[list[Tensor], Tensor]:
     """Return the gradients of the mean loss and the summed terms, of one eager pass over the batch."""
-    terms = loss_terms(model, images, noise)
-    gradients = torch.autograd.grad(terms.sum(1).mean(), list(model.parameters()))
-    return list(gradients), terms.detach().sum(0)
+    loss, measured = elbo(model, images, noise)
+    gradients = torch.autograd.grad(loss.mean(), list(model.parameters()))
+    return list(gradients), torch.cat([loss[:, None], measured], dim=1).detach().sum(0)
 
 
 def taken(model: nn.Module) -> list[Tensor]:
@@ -57,8 +58,8 @@ def test_gradients_are_those_of_the_mean_loss(
 ) -> None:
     images, noise = double_batch(digits, size)
     expected, expected_sums = plain(double_vae, images, noise)
-    sums = BatchGradients(double_vae, loss_terms, workers)(images, noise)
-    assert sums.shape == (2,)
+    sums = BatchGradients(double_vae, elbo, workers)(images, noise)
+    assert sums.shape == (3,)
     assert not sums.requires_grad
     torch.testing.assert_close(sums, expected_sums, rtol=1e-12, atol=0)
     for gradient, other in zip(taken(double_vae), expected, strict=True):
@@ -71,7 +72,7 @@ def test_gradients_of_the_reports_network(digits: Dataset, workers: Workers) -> 
     precise.load_state_dict(vae.state_dict())
     images, noise = batch(digits, 2 * MICRO_BATCH + 6, 2)
     expected, expected_sums = plain(precise, images.double(), noise.double())
-    sums = BatchGradients(vae, loss_terms, workers)(images, noise)
+    sums = BatchGradients(vae, elbo, workers)(images, noise)
     torch.testing.assert_close(sums.double(), expected_sums, rtol=1e-4, atol=0)
     for gradient, other in zip(taken(vae), expected, strict=True):
         assert float((gradient - other).norm() / other.norm()) < 1e-4
@@ -82,7 +83,7 @@ def test_number_of_workers_changes_no_bit(digits: Dataset, crews: list[Workers])
     results = set()
     for workers in crews:
         vae = build_vae(2, seed=1)
-        sums = BatchGradients(vae, loss_terms, workers)(images, noise)
+        sums = BatchGradients(vae, elbo, workers)(images, noise)
         results.add(bits(sums, *taken(vae)))
     assert len(results) == 1
 
@@ -108,7 +109,7 @@ def test_in_mixed_precision_gradients_are_coarser_and_no_more(digits: Dataset) -
     expected, expected_sums = plain(precise, images, noise)
     vae = build_vae(2, seed=1)
     workers = Workers(torch.device("cpu"), threads=2, precision="mixed")
-    sums = BatchGradients(vae, loss_terms, workers)(images, noise)
+    sums = BatchGradients(vae, elbo, workers)(images, noise)
     assert sums.dtype == torch.float32
     torch.testing.assert_close(sums, expected_sums, rtol=5e-3, atol=0)
     assert all(gradient.dtype == torch.float32 for gradient in taken(vae))
@@ -123,9 +124,9 @@ def test_terms_are_computed_in_the_workers_precision(
 ) -> None:
     dtypes = []
 
-    def terms(model: VAE, images: Tensor, noise: Tensor) -> Tensor:
-        dtypes.append(model.mean(images.flatten(1)).dtype)
-        return loss_terms(model, images, noise)
+    def terms(model: VAE, images: Tensor, noise: Tensor) -> Terms:
+        dtypes.append(model.encoder(images).mean.dtype)
+        return elbo(model, images, noise)
 
     workers = Workers(torch.device("cpu"), threads=2, precision=precision)
     BatchGradients(tiny_vae(2, 0), terms, workers)(*batch(digits, 3 * MICRO_BATCH, 2))
@@ -141,7 +142,7 @@ def test_number_of_workers_changes_no_bit_in_mixed_precision(digits: Dataset) ->
     for threads in (1, 2, 3):
         vae = build_vae(2, seed=1)
         workers = Workers(torch.device("cpu"), threads, precision="mixed")
-        sums = BatchGradients(vae, loss_terms, workers)(images, noise)
+        sums = BatchGradients(vae, elbo, workers)(images, noise)
         results.add(bits(sums, *taken(vae)))
     assert len(results) == 1
 
@@ -154,9 +155,9 @@ def test_accelerator_takes_the_batch_whole(double_vae: VAE, digits: Dataset) -> 
     expected, expected_sums = plain(double_vae, images, noise)
     sizes = []
 
-    def terms(model: VAE, images: Tensor, noise: Tensor) -> Tensor:
+    def terms(model: VAE, images: Tensor, noise: Tensor) -> Terms:
         sizes.append(len(images))
-        return loss_terms(model, images, noise)
+        return elbo(model, images, noise)
 
     accelerated = Workers(torch.device("mps"))  # stands for any device that is not the CPU
     gradients = BatchGradients(double_vae, terms, accelerated)
@@ -168,7 +169,7 @@ def test_accelerator_takes_the_batch_whole(double_vae: VAE, digits: Dataset) -> 
 
 
 def test_batches_do_not_add_up(double_vae: VAE, digits: Dataset, workers: Workers) -> None:
-    gradients = BatchGradients(double_vae, loss_terms, workers)
+    gradients = BatchGradients(double_vae, elbo, workers)
     gradients(*double_batch(digits, EVERY_SLOT))
     for size in (MICRO_BATCH + 1, EVERY_SLOT, 1):  # these use fewer slots, all, and one
         small = double_batch(digits, size, offset=300)
@@ -179,7 +180,7 @@ def test_batches_do_not_add_up(double_vae: VAE, digits: Dataset, workers: Worker
 
 
 def test_later_weights_are_seen(double_vae: VAE, digits: Dataset, workers: Workers) -> None:
-    gradients = BatchGradients(double_vae, loss_terms, workers)
+    gradients = BatchGradients(double_vae, elbo, workers)
     images, noise = double_batch(digits, 100)
     for _ in range(2):
         gradients(images, noise)
@@ -197,7 +198,7 @@ def test_weights_and_batch_stay(double_vae: VAE, digits: Dataset, workers: Worke
     before = bits(*double_vae.state_dict().values())
     images, noise = double_batch(digits, 100)
     given = bits(images, noise)
-    BatchGradients(double_vae, loss_terms, workers)(images, noise)
+    BatchGradients(double_vae, elbo, workers)(images, noise)
     assert bits(*double_vae.state_dict().values()) == before
     assert bits(images, noise) == given
 
@@ -205,7 +206,7 @@ def test_weights_and_batch_stay(double_vae: VAE, digits: Dataset, workers: Worke
 def test_gradients_lie_in_memory_as_the_weights_do(digits: Dataset, workers: Workers) -> None:
     # The fused optimizers walk through both side by side.
     vae = build_vae(2, seed=1)
-    BatchGradients(vae, loss_terms, workers)(*batch(digits, 2 * MICRO_BATCH + 6, 2))
+    BatchGradients(vae, elbo, workers)(*batch(digits, 2 * MICRO_BATCH + 6, 2))
     for parameter, gradient in zip(vae.parameters(), taken(vae), strict=True):
         assert gradient.stride() == parameter.stride()
 
@@ -228,16 +229,16 @@ def test_micro_batches_are_small_and_keep_two_cores_busy(
 ) -> None:
     sizes = []
 
-    def terms(model: VAE, images: Tensor, noise: Tensor) -> Tensor:
+    def terms(model: VAE, images: Tensor, noise: Tensor) -> Terms:
         sizes.append(len(images))
-        return loss_terms(model, images, noise)
+        return elbo(model, images, noise)
 
     BatchGradients(double_vae, terms, workers)(*double_batch(digits, size))
     assert sorted(sizes) == expected
 
 
 def test_error_in_a_worker_comes_back(double_vae: VAE, digits: Dataset, workers: Workers) -> None:
-    def fail(model: VAE, images: Tensor, noise: Tensor) -> Tensor:
+    def fail(model: VAE, images: Tensor, noise: Tensor) -> Terms:
         raise RuntimeError("shapes differ")
 
     with pytest.raises(RuntimeError, match="shapes differ"):

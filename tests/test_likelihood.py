@@ -98,7 +98,7 @@ def test_squared_error_per_pixel_is_the_best_variance(error: float) -> None:
 @pytest.mark.parametrize("mse", [0.02, 0.5, 2.0])
 def test_effective_beta_makes_the_reports_loss_that_of_a_beta_vae(mse: float) -> None:
     def beta_vae(losses: Losses) -> float:
-        return negative_elbo(losses, mse) + (effective_beta(mse) - 1) * losses.kl_loss
+        return negative_elbo(losses, mse) + (effective_beta(mse) - 1) * (losses.kl_loss or 0.0)
 
     one, other = Losses(30.0, 4.0), Losses(15.0, 12.5)
     gain = one.combined_loss - other.combined_loss

@@ -112,8 +112,8 @@ def test_every_weight_is_within_half_a_step() -> None:
 def test_weights_of_zero_stay_zero() -> None:
     vae = build_vae(2, seed=0)
     with torch.no_grad():
-        vae.mean.weight.zero_()
-    assert not unpack(pack(vae))["mean.weight"].any()
+        vae.get_parameter("encoder.2.mean.weight").zero_()
+    assert not unpack(pack(vae))["encoder.2.mean.weight"].any()
 
 
 def test_text_is_little_endian() -> None:

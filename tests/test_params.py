@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RECIPE: dict[str, tuple[Any, str]] = {
     "epochs": (4, "an integer from 1 to 10000"),
     "batch_size": (128, "an integer from 1 to 65536"),
-    "optimizer": ("muon", "adam or muon"),
+    "optimizer": ("muon", "adam, muon or sgd"),
     "learning_rate": (0.0005, "a number above 0, up to 1"),
 }
 RECIPE_KEYS = ", ".join(RECIPE)
@@ -29,12 +29,20 @@ VALID: dict[str, Any] = {
     "seeds": [3, 1],
     "precision": "mixed",
     "data": {"dataset": "digits"},
-    "classifier": {"seeds": [4], "epochs": 2, "batch_size": 64, "learning_rate": 0.003},
+    "classifier": {
+        "seeds": [4],
+        "epochs": 2,
+        "batch_size": 64,
+        "learning_rate": 0.003,
+        "outlier_share": 0.25,
+    },
     "vae": {
+        "network": "mlp",
         "recipe": "fast",
         "fast": {key: value for key, (value, _) in RECIPE.items()},
         "report": {key: value for key, (value, _) in RECIPE.items()} | {"optimizer": "adam", "epochs": 5},
     },
+    "variants": {"latent_dim": 3, "models": {}},
     "evaluate": {
         "seed": 3,
         "samples": 100,
@@ -49,11 +57,11 @@ VALID: dict[str, Any] = {
 def keys_of(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in content.items():
         yield f"{prefix}{key}", value
-        if isinstance(value, dict):
+        if value and isinstance(value, dict):
             yield from keys_of(value, f"{prefix}{key}.")
 
 
-SECTIONS = {key: value for key, value in keys_of(VALID) if isinstance(value, dict)}
+SECTIONS = {key: value for key, value in keys_of(VALID) if value and isinstance(value, dict)}
 LEAVES = [key for key, _ in keys_of(VALID) if key not in SECTIONS]
 
 SEED = "an integer from 0 to 2147483647"
@@ -74,9 +82,13 @@ ALLOWED = {
     "classifier.epochs": EPOCHS,
     "classifier.batch_size": BATCH_SIZE,
     "classifier.learning_rate": LEARNING_RATE,
+    "classifier.outlier_share": "a number from 0 to 1",
+    "vae.network": "conv, deep or mlp",
     "vae.recipe": "fast or report",
     **{f"vae.fast.{key}": allowed for key, (_, allowed) in RECIPE.items()},
     **{f"vae.report.{key}": allowed for key, (_, allowed) in RECIPE.items()},
+    "variants.latent_dim": LATENT_DIM,
+    "variants.models": "a mapping of names to models",
     "evaluate.seed": SEED,
     "evaluate.samples": SAMPLES,
     "evaluate.bootstrap": BOOTSTRAP,
@@ -125,7 +137,7 @@ def refusal(path: Path) -> str:
 def test_committed_file_is_loaded_from_the_repository_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     params = load_params()
-    assert params.model_dump() == yaml.safe_load((ROOT / "params.yaml").read_text())
+    assert params.model_dump(exclude_none=True) == yaml.safe_load((ROOT / "params.yaml").read_text())
 
 
 def test_committed_recipe_is_the_reports() -> None:
@@ -144,7 +156,8 @@ def test_recipe_is_chosen_by_its_name(tmp_path: Path, recipe: str) -> None:
 
 def test_dvc_reads_the_same_numbers_as_the_stages() -> None:
     # DVC reads YAML 1.2, the stages YAML 1.1, and the two differ: 1e-3 is a number in the first alone.
-    assert YAML(typ="safe").load(ROOT / "params.yaml") == load_params(ROOT / "params.yaml").model_dump()
+    params = load_params(ROOT / "params.yaml")
+    assert YAML(typ="safe").load(ROOT / "params.yaml") == params.model_dump(exclude_none=True)
 
 
 # What passes.
@@ -174,6 +187,11 @@ def test_every_value_arrives(tmp_path: Path) -> None:
         ("vae.fast.learning_rate", 1.0e-9),
         ("vae.fast.optimizer", "adam"),
         ("vae.report.optimizer", "muon"),
+        ("vae.report.optimizer", "sgd"),
+        ("vae.network", "deep"),
+        ("classifier.outlier_share", 0.0),
+        ("classifier.outlier_share", 1.0),
+        ("variants.latent_dim", 512),
         ("vae.report.epochs", 10_000),
         ("vae.recipe", "report"),
         ("classifier.learning_rate", 1.0),
@@ -265,12 +283,19 @@ def test_params_cannot_be_changed(tmp_path: Path) -> None:
         ("vae.fast.epochs", "0", "0"),
         ("vae.fast.epochs", "10001", "10001"),
         ("vae.fast.epochs", "1.5", "1.5"),
+        ("classifier.outlier_share", "1.1", "1.1"),
+        ("classifier.outlier_share", "-0.1", "-0.1"),
+        ("vae.network", "resnet", "'resnet'"),
+        ("vae.network", "3", "3"),
+        ("variants.latent_dim", "0", "0"),
+        ("variants.models", "[beta]", "['beta']"),
+        ("variants.models", "null", "None"),
         ("vae.recipe", "slow", "'slow'"),
         ("vae.recipe", "null", "None"),
-        ("vae.fast.optimizer", "sgd", "'sgd'"),
+        ("vae.fast.optimizer", "rmsprop", "'rmsprop'"),
         ("vae.fast.optimizer", "Adam", "'Adam'"),
         ("vae.fast.optimizer", "[adam]", "['adam']"),
-        ("vae.report.optimizer", "sgd", "'sgd'"),
+        ("vae.report.optimizer", "SGD", "'SGD'"),
         ("vae.report.epochs", "0", "0"),
         ("vae.report.learning_rate", ".nan", "nan"),
         ("vae.fast.batch_size", "0", "0"),
@@ -324,7 +349,7 @@ def test_section_that_is_not_a_mapping(tmp_path: Path, section: str, text: str) 
     assert message == f"{section} must be a section with the keys {keys}, got {yaml.safe_load(text)!r}"
 
 
-ALL_KEYS = "latent_dim, seeds, precision, data, classifier, vae, evaluate"
+ALL_KEYS = "latent_dim, seeds, precision, data, classifier, vae, variants, evaluate"
 
 
 def test_unknown_key(tmp_path: Path) -> None:
@@ -335,8 +360,8 @@ def test_unknown_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("section", "allowed"),
     [
-        ("classifier", "seeds, epochs, batch_size, learning_rate"),
-        ("vae", "recipe, fast, report"),
+        ("classifier", "seeds, epochs, batch_size, learning_rate, outlier_share"),
+        ("vae", "network, recipe, fast, report"),
         ("vae.fast", RECIPE_KEYS),
         ("vae.report", RECIPE_KEYS),
     ],
@@ -353,7 +378,7 @@ def test_recipe_is_not_written_where_it_was(tmp_path: Path) -> None:
     # As before there were two: `-S vae.epochs=3` must not pass without an effect.
     content = {**VALID, "vae": {**VALID["vae"], "epochs": 3}}
     message = refusal(write(tmp_path, yaml.safe_dump(content)))
-    assert message == "unknown key vae.epochs; allowed here: recipe, fast, report"
+    assert message == "unknown key vae.epochs; allowed here: network, recipe, fast, report"
 
 
 def test_slip_in_a_key_is_named_itself(tmp_path: Path) -> None:

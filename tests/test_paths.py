@@ -14,9 +14,14 @@ KEY = ModelKey(30, 12)
     ("path", "output", "stage"),
     [
         (paths.DATASET, "data/dataset.safetensors", "download"),
-        (paths.classifier_weights(4), "models/classifier/s4", "train_classifier@4"),
-        (paths.classifier_metrics(4), "models/classifier/s4", "train_classifier@4"),
+        (paths.classifier_weights("plain", 4), "models/classifier/plain-s4", "train_classifier@plain-4"),
+        (
+            paths.classifier_metrics("exposed", 4),
+            "models/classifier/exposed-s4",
+            "train_classifier@exposed-4",
+        ),
         (paths.vae_weights(KEY), "models/vae/d30-s12", "train_vae@30-12"),
+        (paths.vae_weights(ModelKey(10, 0, "kl_lost")), "models/vae/kl_lost", "train_variant@kl_lost"),
         (paths.curve(KEY), "models/vae/d30-s12", "train_vae@30-12"),
         (paths.training(KEY), "models/vae/d30-s12", "train_vae@30-12"),
         (paths.reproduction(KEY), "models/reproduction/d30-s12", "reproduce_report@30-12"),
@@ -34,7 +39,7 @@ def test_file_of_a_stage(path: Path, output: str, stage: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["metrics/report.csv", "elsewhere/models/vae/d5-s0", "models/vae/d5", "models/vae/d5-s0.old/x", "."],
+    ["metrics/report.csv", "elsewhere/models/vae/d5-s0", "models/vae/D5", "models/vae/d5-s0.old/x", "."],
 )
 def test_file_of_none(path: str) -> None:
     assert (paths.output(Path(path)), paths.writer(Path(path))) == (None, None)

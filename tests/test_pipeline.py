@@ -32,6 +32,7 @@ from projects import (
     SWEPT,
     TRAINED,
     TRAININGS,
+    VARIANTS,
     clone,
     commit,
     executed,
@@ -378,7 +379,9 @@ def test_second_repro_runs_nothing(project: Path) -> None:
         ("src/vaebench/figures/style.py", {"render@all"}),
         ("src/vaebench/findings/table.py", LAST),
         ("src/vaebench/evaluation/inception.py", EVALUATIONS | {"evaluate_references"}),
-        ("src/vaebench/training/train_vae.py", CLASSIFIERS | TRAININGS | REPRODUCTIONS),
+        ("src/vaebench/training/train_vae.py", CLASSIFIERS | TRAININGS | VARIANTS | REPRODUCTIONS),
+        ("src/vaebench/networks/mlp.py", VARIANTS),
+        ("src/vaebench/objectives/elbo.py", TRAININGS | VARIANTS | REPRODUCTIONS | EVALUATIONS),
     ],
 )
 def test_edit_runs_only_what_uses_it(project: Path, code: str, again: set[str]) -> None:
@@ -393,9 +396,9 @@ def test_edit_runs_only_what_uses_it(project: Path, code: str, again: set[str]) 
         (
             "vae",
             {"recipe": "report"},
-            TRAININGS | {"render@all"},
+            TRAININGS | VARIANTS | {"render@all"},
         ),  # the reproductions are there; a legend is not
-        ("vae.fast", {"epochs": 2}, TRAININGS),
+        ("vae.fast", {"epochs": 2}, TRAININGS | VARIANTS),
         ("vae.report", {"epochs": 2}, REPRODUCTIONS),
     ],
 )
@@ -442,7 +445,7 @@ def test_fresh_clone_has_nothing_to_run(published: Path, tmp_path: Path) -> None
 
 def test_models_are_pulled(project: Path, pulled: Path) -> None:
     names = sorted(path.relative_to(project) for path in (project / "models").rglob("*.safetensors"))
-    assert len(names) == len(CLASSIFIERS) + len(SWEPT)
+    assert len(names) == len(CLASSIFIERS) + len(SWEPT) + len(VARIANTS)
     for name in names:
         assert (pulled / name).read_bytes() == (project / name).read_bytes()
 
@@ -474,6 +477,36 @@ def test_dimension_that_there_cannot_be_is_one_line(pulled: Path, value: str) ->
     assert re.search(r"\blatent.dim\b", message)
     assert re.search(rf"must be an integer from 1 to 512, got '?{value}'?$", message)
     assert after | {"params.yaml": b""} == before | {"params.yaml": b""}
+
+
+WIDE = """
+from torch import nn
+
+from vaebench.models.posterior import Heads
+from vaebench.models.vae import Network
+
+
+def linear(latent_dim: int) -> Network:
+    encoder = nn.Sequential(nn.Flatten(), Heads(784, latent_dim))
+    return Network(encoder, nn.Sequential(nn.Linear(latent_dim, 784), nn.Unflatten(1, (1, 28, 28))))
+"""
+
+
+def test_line_of_a_variant_and_function_of_a_network_train_one_more(published: Path, tmp_path: Path) -> None:
+    root = clone(published, tmp_path / "extended")
+    succeed(root, "dvc", "pull")
+    succeed(root, "dvc", "repro", "download")
+    (root / "src/vaebench/networks/linear.py").write_text(WIDE)
+    line: dict[str, object] = {
+        "flat": {"network": "linear", "objective": "beta_vae", "beta": 2.5, "epochs": 2}
+    }
+    set_parameters(root, {"variants.models": line})
+    output = succeed(root, "dvc", "repro", "train_variant@flat", "train_variant@mlp", "train_vae@5-0")
+    assert ran(output) == ["train_variant@flat"]
+    training = read_json(root / "models/vae/flat/training.json")
+    assert (training["network"], training["beta"], training["epochs"]) == ("linear", 2.5, 2)
+    assert (training["latent_dim"], training["parameters"]) == (10, 2 * 7_850 + 8_624)
+    assert len(read_rows(root / "models/vae/flat/curve.csv")) == 2
 
 
 # dvc exp run.
@@ -593,7 +626,7 @@ def test_model_trained_by_the_reports_recipe_has_the_reproductions_losses(
     "command",
     [
         "download.py",
-        "train_classifier.py --seed 0",
+        "train_classifier.py --panel plain --seed 0",
         "train_vae.py --latent-dim 5 --seed 0",
         "reproduce_report.py --latent-dim 5 --seed 0",
         "evaluate.py --latent-dim 5 --seed 0",
@@ -728,6 +761,7 @@ def test_stage_ends_with_its_dvc_and_runs_again_in_the_same_execution(prepared: 
 
 def test_real_digits_are_learnt(template: Path, tmp_path: Path, real_mirror: str, workers: "Workers") -> None:
     from vaebench.data.dataset import load_dataset
+    from vaebench.models.objective import load_objective
     from vaebench.models.vae import build_vae
     from vaebench.training.train_vae import train_vae
 
@@ -744,6 +778,7 @@ def test_real_digits_are_learnt(template: Path, tmp_path: Path, real_mirror: str
         vae.to(workers.device),
         train,
         test,
+        objective=load_objective("elbo"),
         epochs=1,
         batch_size=64,
         optimizer="adam",

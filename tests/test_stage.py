@@ -225,7 +225,7 @@ COMMITTED = ["metrics/report.csv"]  # an input that no stage writes
 SWEPT = [2, 3, 4, 5, 10, 30, int(STUDIED)]
 KEY = ModelKey(int(STUDIED), 0)
 MODELS = sweep(SWEPT, [0])
-CLASSIFIERS = [paths.classifier_weights(seed) for seed in range(3)]
+CLASSIFIERS = [paths.classifier_weights("plain", seed) for seed in range(3)]
 TABLES = [paths.BENCHMARK_CSV, paths.TRAININGS_CSV]
 INPUTS: dict[str, list[Path]] = {
     "download": [],
@@ -252,7 +252,7 @@ def arguments(stage: str) -> list[str]:
     """What the command line of dvc.yaml has after the script, for the model under study."""
     about = PIPELINE[stage]
     command = about.get("do", about)["cmd"].replace("${latent_dim}", STUDIED)
-    for name, value in {"latent_dim": STUDIED, "seed": "0"}.items():
+    for name, value in {"latent_dim": STUDIED, "seed": "0", "panel": "plain"}.items():
         command = command.replace(f"${{item.{name}}}", value)
     dimensions = [f"--latent-dim {latent_dim}" for latent_dim in SWEPT]
     words = shlex.split(command.replace("${item}", " ".join([*dimensions, "--seed 0"])))
@@ -478,7 +478,7 @@ REPRODUCED_CURVE, REPRODUCED = (
 )
 SCORES, PICTURES = "data/evaluation/{}-s0/scores.json", "data/evaluation/{}-s0/pictures.npz"
 REFERENCES = "data/evaluation/references.json"
-CLASSIFIER = "models/classifier/s{}/weights.safetensors"
+CLASSIFIER = "models/classifier/plain-s{}/weights.safetensors"
 DATASET = "data/dataset.safetensors"
 
 
@@ -486,7 +486,7 @@ DATASET = "data/dataset.safetensors"
     ("stage", "command", "broken", "other"),
     [
         ("train_vae", ONE, DATASET, WEIGHTS.format("d5")),
-        ("train_classifier", ["--seed", "0"], DATASET, CLASSIFIER.format(0)),
+        ("train_classifier", ["--panel", "plain", "--seed", "0"], DATASET, CLASSIFIER.format(0)),
         ("reproduce_report", ONE, DATASET, PICTURES.format("d5")),
         ("evaluate", ONE, WEIGHTS.format("d5"), WEIGHTS.format("d10")),
         ("evaluate", ONE, CLASSIFIER.format(2), WEIGHTS.format("d5")),

@@ -29,11 +29,11 @@ def test_rows_are_what_the_model_made_after_each_epoch(
         expected.append(torch.cat([vae.decode(vae.encode(test[:SHOWN]).mean), vae.decode(latents)]))
         assert epoch in "ab"
         with torch.no_grad():
-            vae.expand.bias.add_(1.0)  # it learns
+            vae.get_parameter("decoder.0.bias").add_(1.0)  # it learns
     strip.save(tmp_path / "strip.png")
     assert all(parameter.grad is None for parameter in vae.parameters())
     assert [name for name, tensor in vae.state_dict().items() if not torch.equal(tensor, before[name])] == [
-        "expand.bias"
+        "decoder.0.bias"
     ]
 
     with Image.open(tmp_path / "strip.png") as picture:

@@ -16,11 +16,14 @@ from textbook import TextbookVAE, textbook_loss
 from vaebench.data.dataset import Dataset
 from vaebench.device import Workers
 from vaebench.models.losses import Losses, loss_terms, mean_losses
+from vaebench.models.objective import load_objective
 from vaebench.models.vae import VAE, build_vae, load_vae, save_vae
 from vaebench.training import train_vae as training
 from vaebench.training.optimizers import WARM_UP, WEIGHT_DECAY, OptimizerName
 from vaebench.training.train_vae import Epoch, train_vae
 
+ELBO = load_objective("elbo")
+MEAN = "encoder.1.mean.weight"  # a parameter of the tiny VAE
 TRAIN, TEST, BATCH, EPOCHS, SEED, RATE = 230, 60, 64, 2, 11, 1e-3  # the last batch holds 38 images
 
 BuildVAE = Callable[[int, int], VAE]
@@ -64,6 +67,7 @@ def train(
         vae,
         train_images,
         test_images,
+        objective=ELBO,
         epochs=epochs,
         batch_size=batch_size,
         optimizer=optimizer,
@@ -80,6 +84,7 @@ def three_epochs(vae: VAE, train_images: Tensor, test_images: Tensor, workers: W
         vae,
         train_images,
         test_images,
+        objective=ELBO,
         epochs=3,
         batch_size=BATCH,
         optimizer="adam",
@@ -300,24 +305,28 @@ def test_loss_falls(run: Run) -> None:
     assert last.train.reconstruction_loss < first.train.reconstruction_loss
 
 
-def test_losses_have_names(run: Run) -> None:
-    epoch, test = run.epochs[0], run.test_losses[0]
-    of_training = {
-        "reconstruction_loss": epoch.train.reconstruction_loss,
-        "kl_loss": epoch.train.kl_loss,
-        "combined_loss": epoch.train.reconstruction_loss + epoch.train.kl_loss,
-    }
-    of_test = {
-        "test_reconstruction_loss": test.reconstruction_loss,
-        "test_kl_loss": test.kl_loss,
-        "test_combined_loss": test.reconstruction_loss + test.kl_loss,
-    }
+def test_losses_have_names() -> None:
+    epoch = Epoch(1, 30.5, Losses(20.0, 10.0), Losses(21.0, 11.0), 2.0, 100.0)
+    of_training = {"loss": 30.5, "reconstruction_loss": 20.0, "kl_loss": 10.0, "combined_loss": 30.0}
+    of_test = {"test_reconstruction_loss": 21.0, "test_kl_loss": 11.0, "test_combined_loss": 32.0}
     assert epoch.losses() == {**of_training, **of_test}
     assert replace(epoch, test=None).losses() == of_training
 
 
+def test_loss_of_the_reports_objective_is_the_combined_loss(run: Run) -> None:
+    assert [epoch.loss for epoch in run.epochs] == pytest.approx(
+        [epoch.train.combined_loss for epoch in run.epochs], rel=1e-6
+    )
+
+
+def test_plain_autoencoder_has_no_kl() -> None:
+    epoch = Epoch(2, 20.0, Losses(20.0), Losses(21.0), 2.0, 100.0)
+    assert epoch.losses() == {"loss": 20.0, "reconstruction_loss": 20.0, "test_reconstruction_loss": 21.0}
+    assert str(epoch) == "epoch 2: reconstruction loss 20.000, test 21.000, 100 images/s"
+
+
 def test_line_of_progress() -> None:
-    epoch = Epoch(3, Losses(20.0, 10.1234), Losses(21.0, 10.5678), 2.0, 12345.6)
+    epoch = Epoch(3, 30.1234, Losses(20.0, 10.1234), Losses(21.0, 10.5678), 2.0, 12345.6)
     assert str(epoch) == "epoch 3: combined loss 30.123, test 31.568, 12,346 images/s"
     assert str(replace(epoch, test=None)) == "epoch 3: combined loss 30.123, 12,346 images/s"
 
@@ -446,14 +455,14 @@ def test_epoch_is_trained_when_it_is_asked_for(
     tiny_vae: BuildVAE, train_images: Tensor, test_images: Tensor, workers: Workers
 ) -> None:
     vae = tiny_vae(2, 0)
-    before = vae.mean.weight.detach().clone()
+    before = vae.get_parameter(MEAN).detach().clone()
     epochs = three_epochs(vae, train_images, test_images, workers)
-    assert torch.equal(vae.mean.weight, before)
+    assert torch.equal(vae.get_parameter(MEAN), before)
     assert next(epochs).number == 1
-    after_one = vae.mean.weight.detach().clone()
+    after_one = vae.get_parameter(MEAN).detach().clone()
     assert not torch.equal(after_one, before)
     assert next(epochs).number == 2
-    assert not torch.equal(vae.mean.weight, after_one)
+    assert not torch.equal(vae.get_parameter(MEAN), after_one)
 
 
 def test_no_thread_of_the_caller_takes_the_workers_cores(
@@ -518,6 +527,7 @@ def test_without_test_images_it_learns_the_same(
         train_vae(
             vae,
             train_images,
+            objective=ELBO,
             epochs=EPOCHS,
             batch_size=BATCH,
             optimizer="adam",
@@ -556,7 +566,7 @@ def test_images_stay_as_they_are(
 
 def poison(vae: VAE) -> None:
     with torch.no_grad():
-        vae.mean.weight[0, 0] = torch.nan
+        vae.get_parameter(MEAN)[0, 0] = torch.nan
 
 
 def test_nan_weights_end_the_first_epoch(
@@ -598,6 +608,7 @@ def test_last_step_that_ruins_the_weights_is_an_error(
             build_vae(5, seed=0),
             train_images[:100],
             test,
+            objective=ELBO,
             epochs=1,
             batch_size=100,
             optimizer="adam",

@@ -12,11 +12,13 @@ from torch.nn import functional
 
 from textbook import TextbookVAE, textbook_loss
 from vaebench.data.tensors import load_tensors, save_tensors
-from vaebench.models.layers import ConvTranspose2d, ToPixels
+from vaebench.models.layers import Convolutions, ConvTranspose2d, ToPixels
 from vaebench.models.losses import loss_terms
 from vaebench.models.posterior import Posterior
 from vaebench.models.vae import VAE, build_vae, load_vae, save_vae
 from vaebench.pipeline.files import UnusableFileError
+
+ABOUT = {"model": "vae", "latent_dim": 2, "network": "conv", "objective": "elbo"}
 
 CPU = torch.device("cpu")
 
@@ -58,11 +60,17 @@ def file_bytes(vae: VAE, folder: Path) -> bytes:
     return (folder / "vae.safetensors").read_bytes()
 
 
+def part(vae: VAE, name: str) -> Convolutions:
+    found = vae.get_submodule(name)
+    assert isinstance(found, Convolutions)
+    return found
+
+
 # The architecture.
 
 
 def test_encoder_is_the_reports() -> None:
-    encoder = build_vae(5, seed=0).encoder
+    encoder = part(build_vae(5, seed=0), "encoder.0")
     assert convolutions(encoder) == [
         (1, 32, (3, 3), (1, 1), (1, 1)),
         (32, 64, (3, 3), (2, 2), (1, 1)),
@@ -75,11 +83,12 @@ def test_encoder_is_the_reports() -> None:
 
 def test_decoder_is_the_mirror() -> None:
     vae = build_vae(5, seed=0)
-    encoded, decoded = convolutions(vae.encoder), convolutions(vae.decoder)
+    decoder = part(vae, "decoder.2")
+    encoded, decoded = convolutions(part(vae, "encoder.0")), convolutions(decoder)
     mirrored = [(out, into, kernel, stride, pad) for into, out, kernel, stride, pad in reversed(encoded)]
     assert decoded == mirrored
-    assert [type(layer) for layer in vae.decoder] == [ConvTranspose2d, nn.LeakyReLU] * 3 + [ToPixels]
-    assert sizes(vae.decoder, torch.zeros(1, 64, 7, 7)) == [7, 14, 28, 28]
+    assert [type(layer) for layer in decoder] == [ConvTranspose2d, nn.LeakyReLU] * 3 + [ToPixels]
+    assert sizes(decoder, torch.zeros(1, 64, 7, 7)) == [7, 14, 28, 28]
 
 
 @pytest.mark.parametrize("latent_dim", [1, 2, 5, 30, 512])
@@ -102,25 +111,29 @@ def test_computes_what_the_layers_say(images: Tensor, latents: Tensor) -> None:
 
     def layer(tensor: Tensor, part: str, number: int, stride: int) -> Tensor:
         kernel, bias = weights[f"{part}.{number}.weight"], weights[f"{part}.{number}.bias"]
-        if part == "encoder":
+        if part == "encoder.0":
             return functional.conv2d(tensor, kernel, bias, stride, padding=1)
         extra = stride - 1  # to an even side
         return functional.conv_transpose2d(tensor, kernel, bias, stride, padding=1, output_padding=extra)
 
     features = images
     for number, stride in ((0, 1), (2, 2), (4, 2), (6, 1)):
-        features = functional.leaky_relu(layer(features, "encoder", number, stride))
+        features = functional.leaky_relu(layer(features, "encoder.0", number, stride))
     flat = features.movedim(1, 3).reshape(3, -1)  # the channels of a pixel side by side
-    decoded = functional.linear(latents, weights["expand.weight"], weights["expand.bias"])
+    decoded = functional.linear(latents, weights["decoder.0.weight"], weights["decoder.0.bias"])
     decoded = decoded.reshape(3, 7, 7, 64).movedim(3, 1)
     for number, stride in ((0, 1), (2, 2), (4, 2)):
-        decoded = functional.leaky_relu(layer(decoded, "decoder", number, stride))
-    decoded = layer(decoded, "decoder", 6, 1).sigmoid()
+        decoded = functional.leaky_relu(layer(decoded, "decoder.2", number, stride))
+    decoded = layer(decoded, "decoder.2", 6, 1).sigmoid()
 
     with torch.no_grad():
         mean, log_var = vae.encode(images)
-        torch.testing.assert_close(mean, flat @ weights["mean.weight"].T + weights["mean.bias"])
-        torch.testing.assert_close(log_var, flat @ weights["log_var.weight"].T + weights["log_var.bias"])
+        torch.testing.assert_close(
+            mean, flat @ weights["encoder.2.mean.weight"].T + weights["encoder.2.mean.bias"]
+        )
+        torch.testing.assert_close(
+            log_var, flat @ weights["encoder.2.log_var.weight"].T + weights["encoder.2.log_var.bias"]
+        )
         torch.testing.assert_close(vae.decode(latents), decoded)
 
 
@@ -298,7 +311,7 @@ def test_file_rebuilds_the_model(
     saved = file_bytes(vae, tmp_path)
     loaded = load_vae(tmp_path / "vae.safetensors", CPU)
     assert loaded.latent_dim == latent_dim
-    assert load_tensors(tmp_path / "vae.safetensors")[1] == {"model": "vae", "latent_dim": latent_dim}
+    assert load_tensors(tmp_path / "vae.safetensors")[1] == ABOUT | {"latent_dim": latent_dim}
     assert not loaded.training
     latents = torch.randn(3, latent_dim, generator=Generator().manual_seed(1))
     with torch.no_grad():
@@ -321,7 +334,8 @@ def test_model_of_another_dimension_is_refused(tmp_path: Path) -> None:
     save_vae(path, build_vae(10, seed=7))
     assert load_vae(path, latent_dim=10).latent_dim == 10
     with pytest.raises(
-        UnusableFileError, match=rf"^{path}: must hold .*: 5, .*}}, says that it holds .*: 10, .*}}$"
+        UnusableFileError,
+        match=rf"^{path}: must hold a vae of latent_dim 5, .*, says that it holds .*: 10, .*}}$",
     ):
         load_vae(path, latent_dim=5)
 
@@ -332,9 +346,12 @@ def test_model_of_another_dimension_is_refused(tmp_path: Path) -> None:
         {},
         {"model": "classifier"},
         {"model": "vae"},
-        {"model": "vae", "latent_dim": "2"},
-        {"model": "vae", "latent_dim": 3},
-        {"model": "vae", "latent_dim": 10**12},
+        ABOUT | {"latent_dim": "2"},
+        ABOUT | {"latent_dim": 3},
+        ABOUT | {"latent_dim": 10**12},
+        ABOUT | {"network": "../conv"},
+        ABOUT | {"objective": ["elbo"]},
+        ABOUT | {"epochs": 3},
     ],
 )
 @pytest.mark.parametrize("latent_dim", [None, 2])
@@ -350,13 +367,13 @@ def test_file_that_says_something_else_is_refused(
 @pytest.mark.parametrize("latent_dim", [None, 2])
 def test_weights_of_another_model_are_refused(tmp_path: Path, latent_dim: int | None) -> None:
     path = tmp_path / "d2.safetensors"
-    about = {"model": "vae", "latent_dim": 2}
+    about = ABOUT
     weights = build_vae(2, seed=7).state_dict()
     for odd in (
         {},
         {"layers.0.weight": torch.zeros(3)},
-        {**weights, "mean.weight": torch.zeros(3, 7 * 7 * 64)},
-        {**weights, "expand.bias": torch.full((7 * 7 * 64,), torch.nan)},
+        {**weights, "encoder.2.mean.weight": torch.zeros(3, 7 * 7 * 64)},
+        {**weights, "decoder.0.bias": torch.full((7 * 7 * 64,), torch.nan)},
     ):
         save_tensors(path, odd, about)
         with pytest.raises(UnusableFileError, match=rf"^{path}: "):

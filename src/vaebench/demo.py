@@ -31,6 +31,7 @@ CHANGES: Mapping[str, object] = {
     "vae.fast.batch_size": 32,
     "vae.report.epochs": 3,
     "vae.report.batch_size": 32,
+    "variants.models": {},
     "evaluate.samples": 1000,
     "evaluate.paths": 50,
     "evaluate.likelihood_draws": 20,

@@ -153,18 +153,19 @@ def read_result(path: Path, form: type[Result], key: ModelKey | None = None) -> 
     return content
 
 
-def read_curve(path: Path, *, tested: bool) -> "pd.DataFrame":
+def read_curve(path: Path, *, tested: bool, losses: Sequence[str] = LOSSES) -> "pd.DataFrame":
     """Return the losses of every epoch: a row an epoch, at least one.
 
     Args:
         path: the file.
         tested: whether it has the losses of the test images, too.
+        losses: which it must have.
 
     Raises:
         UnusableFileError: it is no such table.
     """
-    tests = [f"test_{loss}" for loss in LOSSES] if tested else []
-    return _complete(path, _read_table(path, ["epoch", *LOSSES, *tests]))
+    tests = [f"test_{loss}" for loss in losses] if tested else []
+    return _complete(path, _read_table(path, ["epoch", *losses, *tests]))
 
 
 def read_report(path: Path) -> "pd.DataFrame":

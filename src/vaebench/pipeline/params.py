@@ -27,6 +27,7 @@ from ruamel.yaml.error import YAMLError
 
 from vaebench.pipeline.datasets import DATASETS
 from vaebench.pipeline.extensions import names, parameters
+from vaebench.pipeline.key import ModelKey
 from vaebench.pipeline.stage import StageError
 
 PARAMS_FILE = Path("params.yaml")
@@ -189,6 +190,7 @@ class Model:
     parameters: dict[str, float]  # of the objective
     recipe_name: str
     recipe: VaeRecipe
+    rate: str  # the key that sets its learning rate
 
     def about(self) -> dict[str, Any]:
         """Return all of it by name, for the record."""
@@ -219,21 +221,27 @@ class Params(_Section):
     variants: VariantsParams
     evaluate: EvaluateParams
 
+    def variant_keys(self) -> list[ModelKey]:
+        """Return the models beside the sweep, in their order."""
+        return [ModelKey(self.variants.latent_dim, self.seeds[0], name) for name in self.variants.models]
+
     def model(self, variant: str = "") -> "Model":
         """Return what a model of the sweep is, or the variant of that name.
 
         Raises:
             StageError: there is none.
         """
-        base = self.vae.chosen
+        base, rate = self.vae.chosen, f"vae.{self.vae.recipe}.learning_rate"
         if not variant:
-            return Model(self.vae.network, "elbo", {}, self.vae.recipe, base)
+            return Model(self.vae.network, "elbo", {}, self.vae.recipe, base, rate)
         found = self.variants.models.get(variant)
         if found is None:
             known = ", ".join(self.variants.models)
             raise StageError(f"{PARAMS_FILE}: variants.models has no {variant!r}; it has {known}")
         recipe = base.model_copy(update=found.changes)
-        return Model(found.network, found.objective, found.parameters, self.vae.recipe, recipe)
+        if found.learning_rate:
+            rate = f"variants.models.{variant}.learning_rate"
+        return Model(found.network, found.objective, found.parameters, self.vae.recipe, recipe, rate)
 
 
 def _parse_latent_dim(text: str) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vaebench.findings.results import (
+    LOSSES,
     Classifier,
     Evaluation,
     References,
@@ -23,6 +24,7 @@ from vaebench.findings.results import (
     read_result,
 )
 from vaebench.pipeline import paths
+from vaebench.pipeline.extensions import parameters
 from vaebench.pipeline.files import md5
 from vaebench.pipeline.key import ModelKey, first_of_each
 from vaebench.pipeline.origin import COMMIT_TAG, git, origin, repository_root
@@ -120,6 +122,7 @@ def read_stages() -> Iterator[Stage]:
     dimensions = list(rows_of(table, "VAE"))
     yield from (_classifier(panel, seed) for panel in PANELS for seed in params.classifier.seeds)
     yield from (_training(key, pictured=key in once) for key in models)
+    yield from (_training(key, pictured=False) for key in params.variant_keys())
     yield from map(_reproduction, once)
     yield from map(_evaluation, models)
     yield _references(references)
@@ -146,15 +149,18 @@ def _classifier(panel: str, seed: int) -> Stage:
 
 def _training(key: ModelKey, *, pictured: bool) -> Stage:
     found = read_result(require_result(paths.training(key)), Training, key)
-    about = _pick(found, f"{_RECIPE} network objective")
+    of_objective = " ".join(parameters(found["objective"]))
+    about = {**key.params(), **_pick(found, f"{_RECIPE} network objective {of_objective}")}
     curve = require_result(paths.curve(key))
+    # A plain autoencoder's has no KL.
+    losses = read_curve(curve, tested=True, losses=["reconstruction_loss"] if key.variant else LOSSES)
     names = ("samples", "reconstructions") if pictured else ()
     drawn = [paths.BENCHMARK_PLOTS / f"{name}-d{key.latent_dim}.png" for name in names]
     return Stage(
-        f"train_vae@{key.item}",
+        f"{'train_variant' if key.variant else 'train_vae'}@{key.item}",
         about,
         _pick(found, "training_seconds images_per_second parameters"),
-        read_curve(curve, tested=True).to_dict("records"),
+        losses.to_dict("records"),
         (paths.vae_weights(key), f"vae-{key}", about),
         artifacts=[curve, *(file for file in drawn if file.is_file())],
         device=found["device"],
