@@ -78,6 +78,8 @@ def training(latent_dim: int, seed: int = 0) -> dict[str, Any]:
         "epochs": 10,
         "batch_size": 128,
         "learning_rate": 3e-3,
+        "network": "conv",
+        "objective": "elbo",
         "training_precision": "float32",
         "threads": 1,
         "training_seconds": 300.0,

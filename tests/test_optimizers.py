@@ -328,7 +328,7 @@ def test_kernels_between_channels_go_to_muon_and_all_else_to_adamw(
     kernels = {
         name for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
     }
-    from_or_to_images = {"encoder.0", "decoder.6", "layers.0"}
+    from_or_to_images = {"encoder.0.0", "decoder.2.6", "layers.0"}
     assert by_muon == {f"{name}.weight" for name in kernels - from_or_to_images}
     assert len(by_muon) == (6 if hasattr(model, "decoder") else 3)
 

@@ -54,11 +54,14 @@ def decode(weights: dict[str, Tensor], latents: Tensor) -> Tensor:
 def encode(weights: dict[str, Tensor], images: Tensor) -> list[Tensor]:
     features = images.permute(0, 2, 3, 1)
     for layer, stride in enumerate((1, 2, 2, 1)):
-        name = f"encoder.{2 * layer}"
+        name = f"encoder.0.{2 * layer}"
         features = convolve(features, weights[f"{name}.weight"], weights[f"{name}.bias"], stride)
         features = functional.leaky_relu(features)
     flat = features.flatten(1)
-    return [flat @ weights[f"{head}.weight"] + weights[f"{head}.bias"] for head in ("mean", "log_var")]
+    return [
+        flat @ weights[f"encoder.2.{head}.weight"] + weights[f"encoder.2.{head}.bias"]
+        for head in ("mean", "log_var")
+    ]
 
 
 def read(weights: dict[str, Tensor], images: Tensor) -> Tensor:

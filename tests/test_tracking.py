@@ -148,9 +148,14 @@ def test_execution_has_all_parameters_and_says_what_it_is(repo: Path) -> None:
     assert parent.data.params["latent_dim"] == str(params.latent_dim)
     assert parent.data.params["data.dataset"] == params.data.dataset
     assert parent.data.params["vae.fast.learning_rate"] == str(params.vae.fast.learning_rate)
+    assert parent.data.params["variants.models.beta.beta"] == "4"
     sections = (params.data, params.classifier, params.vae.fast, params.vae.report, params.evaluate)
     names = sum((list(section.model_dump()) for section in sections), ["seed", "latent_dim", "precision"])
-    assert len(parent.data.params) == len([*names, "vae.recipe"])
+    names += ["vae.network", "vae.recipe", "variants.latent_dim"]
+    of_variants = sum(
+        len(each) for each in params.model_dump(exclude_none=True)["variants"]["models"].values()
+    )
+    assert len(parent.data.params) == len(names) + of_variants
     assert parent.data.tags["mlflow.note.content"].startswith("One execution of the pipeline: ")
 
 

@@ -5,7 +5,7 @@ It is read as YAML 1.2, as DVC writes it: 1e-05 is a number there, and text in Y
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args, get_origin
@@ -40,12 +40,12 @@ def _different(seeds: list[int]) -> list[int]:
     return seeds
 
 
-def _one_of(allowed: Iterable[str]) -> Any:
+def _one_of(allowed: Collection[str]) -> Any:
     """Return the type of a text that is one of these."""
     *others, last = allowed
 
     def check(name: str) -> str:
-        if name not in (*others, last):
+        if name not in allowed:
             raise ValueError("unknown")
         return name
 

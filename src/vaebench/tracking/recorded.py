@@ -279,7 +279,7 @@ class _Record:
         tags = origin() | {COMMIT_TAG: self._commit, RECORD_TAG: self._commit, PROCESS_TAG: identity()}
         name = self._store.unused_name("benchmark")
         own = {SOURCE_TAG: PIPELINE, "mlflow.note.content": DESCRIPTION.format(commit=self._commit)}
-        with self._run(name, tags | own, flat(load_params().model_dump())) as parent_id:
+        with self._run(name, tags | own, flat(load_params().model_dump(exclude_none=True))) as parent_id:
             for stage in stages:
                 script = f"stages/{stage.name.partition('@')[0]}.py"
                 about = {STAGE_TAG: stage.name, SOURCE_TAG: script, "device": stage.device}

@@ -271,7 +271,7 @@ def _execution(root: Path) -> _Execution:
     It has the parameters of one file: they tell it apart even where Git tells nothing.
     """
     tags = origin() | {PROCESS_TAG: identity()}
-    params = flat(load_params().model_dump())
+    params = flat(load_params().model_dump(exclude_none=True))
     values = json.dumps(params, sort_keys=True)
     commit = tags.get(COMMIT_TAG, "")
     if name := os.environ.get("DVC_EXP_NAME"):

@@ -14,7 +14,7 @@ from vaebench.models.classifier import Classifier
 from vaebench.models.losses import Terms
 from vaebench.training.gradients import BatchGradients, epoch_means
 from vaebench.training.optimizers import Update
-from vaebench.training.outliers import outliers
+from vaebench.training.outliers import outliers, soften
 
 NO_CLASS = -1  # the label of an image that shows none
 EXPOSURE = 0.5  # weight of such an image: Hendrycks et al., Outlier Exposure, 2019, section 4.3
@@ -91,7 +91,7 @@ def train_classifier(
                 batch, known = shift(images[index], batch_offsets), labels[index]
                 if strangers := round(outlier_share * len(batch)):
                     made = outliers(batch[:strangers], known[:strangers], other)
-                    batch = torch.cat([batch, made])
+                    batch = soften(torch.cat([batch, made]), other)
                     known = torch.cat([known, known.new_full((strangers,), NO_CLASS)])
                 yield gradients(batch, known)
                 update()
