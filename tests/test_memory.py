@@ -2,7 +2,7 @@
 
 import torch
 from sklearn.neighbors import NearestNeighbors
-from torch import Generator, Tensor
+from torch import Generator
 
 from vaebench.data.dataset import Dataset
 from vaebench.evaluation.controls import blurred
@@ -16,11 +16,15 @@ def seeded(seed: int = 0) -> Generator:
 def test_nearest_images_are_scikit_learns(digits: Dataset) -> None:
     train, test = digits.train.images, digits.test.images
     found = nearest(test, train)
-    oracle = NearestNeighbors(n_neighbors=NEIGHBOURS, algorithm="brute").fit(train.flatten(1).double().numpy())
+    oracle = NearestNeighbors(n_neighbors=NEIGHBOURS, algorithm="brute").fit(
+        train.flatten(1).double().numpy()
+    )
     distances, places = map(torch.from_numpy, oracle.kneighbors(test.flatten(1).double().numpy()))
     assert torch.equal(found.image, places[:, 0])
     torch.testing.assert_close(found.distance.double(), distances[:, 0], rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(found.ratio.double(), distances[:, 0] / distances.mean(1), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        found.ratio.double(), distances[:, 0] / distances.mean(1), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_batch_size_does_not_matter(digits: Dataset) -> None:
@@ -63,5 +67,3 @@ def test_images_that_are_all_alike_are_no_error() -> None:
     found = nearest(black, black)
     assert torch.isfinite(found.ratio).all()
     assert copy_threshold(found) == 0
-
-

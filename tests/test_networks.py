@@ -191,7 +191,7 @@ def test_file_under_the_name_of_another_network_is_refused(
     if claimed == network:
         assert load_vae(path).network == network
         return
-    with pytest.raises(UnusableFileError, match="must be|other weights") as caught:
+    with pytest.raises(UnusableFileError, match=r"must be|other weights") as caught:
         load_vae(path)
     assert str(path) in str(caught.value)
 

@@ -77,7 +77,8 @@ def error_of(images: Tensor, others: Tensor) -> Tensor:
 
 def negative_log_normal(images: Tensor, means: Tensor, variance: Tensor | float) -> Tensor:
     deviation = torch.as_tensor(variance, dtype=torch.float64).sqrt()
-    return -Normal(means, deviation).log_prob(images).sum((1, 2, 3))
+    densities: Tensor = Normal(means, deviation).log_prob(images)
+    return -densities.sum((1, 2, 3))
 
 
 def close(found: Tensor, expected: Tensor) -> None:
@@ -394,7 +395,7 @@ def test_calibrated_gradient_is_that_through_the_variance(images: Tensor) -> Non
 
 
 def test_calibrated_at_a_variance_of_a_half_is_the_elbo(images: Tensor) -> None:
-    # Images half of which are the decoder's and half are far off: by sqrt(1/2) on average.
+    # A black decoder of images whose every pixel is the square root of a half.
     vae, objective = build("calibrated"), load("calibrated")
     noise = torch.zeros(COUNT, LATENT_DIM).double()
     last = [module for module in vae.decoder.modules() if isinstance(module, nn.Linear)][-1]

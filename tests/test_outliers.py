@@ -4,11 +4,12 @@ import math
 
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter  # type: ignore[import-untyped]
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from vaebench.data.dataset import Dataset
-from vaebench.training.outliers import LEAST, MOST, outliers
+from vaebench.training.outliers import LEAST, MOST, RADIUS, SOFTNESS, outliers, soften
 from vaebench.training.train_classifier import EXPOSURE, NO_CLASS, cross_entropy
 
 COUNT = 30
@@ -79,7 +80,7 @@ def test_first_of_three_is_noise(images: Tensor, labels: Tensor) -> None:
 def test_second_of_three_has_its_pixels_shuffled(images: Tensor, labels: Tensor) -> None:
     found = outliers(images, labels, seeded())[1::3]
     assert all(is_shuffled(image, other) for image, other in zip(images[1::3], found, strict=True))
-    # Away from the edges, which are black: shuffled, a pixel says nothing of where it was.
+    # A pixel says nothing of what was in its place, edges and all.
     assert abs(correlation(found, images[1::3])) < 4 / math.sqrt(found.numel())
 
 
@@ -229,3 +230,21 @@ def test_gradient_of_what_shows_none_leads_to_uniform(classifier: Constant) -> N
     wanted[digits] = functional.one_hot(MIXED[digits], 10).double()
     weight = torch.where(digits, 1.0, 0.5)[:, None]
     torch.testing.assert_close(logits.grad, weight * (logits.detach().softmax(1) - wanted))
+
+
+# Softness.
+
+
+@pytest.mark.usefixtures("global_rng_untouched")
+def test_images_are_softened_by_gaussians(digits: Dataset) -> None:
+    images = digits.test.images[:1].expand(400, -1, -1, -1)
+    soft = soften(images, Generator().manual_seed(3))
+    found, counts = torch.unique(soft.flatten(1), dim=0, return_counts=True)
+    assert len(found) == len(SOFTNESS)
+    assert counts.min() > 60
+    for width in SOFTNESS:
+        oracle = gaussian_filter(images[0, 0].double().numpy(), width or 1e-9, truncate=100, radius=RADIUS)
+        expected = torch.from_numpy(oracle).float()
+        inner = (slice(None), slice(RADIUS, -RADIUS), slice(RADIUS, -RADIUS))
+        errors = (found.view(-1, 28, 28) - expected)[inner].abs().flatten(1).amax(1)
+        assert errors.min() < 1e-5

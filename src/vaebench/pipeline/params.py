@@ -3,8 +3,6 @@
 It is read as YAML 1.2, as DVC writes it: 1e-05 is a number there, and text in YAML 1.1.
 """
 
-import math
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +36,11 @@ def _different(seeds: list[int]) -> list[int]:
     if len(set(seeds)) < len(seeds):
         raise ValueError("doubled")
     return seeds
+
+
+# Of an objective's parameters, by their types.
+MOST: dict[type, float] = {int: 10_000, float: 1e6}
+_NUMBERS: dict[type, str] = {int: "an integer from 1 to 10000", float: "a number above 0, up to 1000000"}
 
 
 def _one_of(allowed: Collection[str]) -> Any:
@@ -164,11 +167,11 @@ class Variant(_Section):
         for key, value in self.parameters.items():
             if key not in wanted:
                 allowed = ", ".join([*type(self).model_fields, *wanted])
-                return f"unknown key {name}.{key}; allowed here: {allowed}"
+                return f"unknown key {name}.{' '.join(key.split())}; allowed here: {allowed}"
             kind = wanted[key]
-            if isinstance(value, bool) or not isinstance(value, int | kind) or not 0 < value < math.inf:
-                number = "a whole number of at least 1" if kind is int else "a number above 0"
-                return f"{name}.{key} must be {number}, got {value!r}"
+            number = isinstance(value, int | kind) and not isinstance(value, bool)
+            if not (number and 0 < value <= MOST[kind]):
+                return f"{name}.{key} must be {_NUMBERS[kind]}, got {value!r}"
         for key in wanted.keys() - self.parameters.keys():
             return f"{name}.{key} is missing; the objective {self.objective} needs it"
         return None
@@ -289,7 +292,7 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
             f"{path}: cannot be read ({error.strerror}); run from the repository root"
         ) from error
     except DuplicateKeyError as error:
-        [name] = re.findall(r'found duplicate key "(.*?)"', str(error))
+        name = (error.problem or "").removeprefix("found duplicate key ").partition(" with value ")[0]
         raise StageError(f"{path}: the key {name} stands twice; each needs a name of its own") from error
     except (YAMLError, ValueError) as error:
         raise StageError(f"{path}: is not valid YAML ({' '.join(str(error).split())})") from error
@@ -310,9 +313,9 @@ def _explain(error: ValidationError) -> str:
     problem = min(error.errors(), key=lambda each: each["type"] not in _UNKNOWN)
     # A number is a key that is none, or a place in a list.
     parts = [part for part in problem["loc"] if isinstance(part, str) or problem["type"] in _UNKNOWN]
-    if problem["type"] == "string_pattern_mismatch":  # [key] follows the name that is none
-        key = ".".join(map(str, parts[:-2]))
-        return f"{key}: a name has small letters, digits and _, a letter first, got {problem['input']!r}"
+    if problem["loc"][-1] == "[key]":  # which follows a name that is none
+        key = ".".join(map(str, problem["loc"][:-2]))
+        return f"{key}: a name has small letters, digits and _, a letter first, got {problem['loc'][-2]!r}"
     *parents, last = map(str, parts)
     key = ".".join([*parents, last])
     section: Any = Params

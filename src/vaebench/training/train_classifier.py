@@ -26,12 +26,11 @@ class ClassifierEpoch:
     """What one pass over the training images left."""
 
     number: int  # from 1
-    loss: float  # what was minimised, mean over the epoch's images
     cross_entropy: float  # in nats, mean over the epoch's (shifted) digits
 
     def losses(self) -> dict[str, float]:
-        """Return the losses by name."""
-        return {"loss": self.loss, "cross_entropy": self.cross_entropy}
+        """Return the loss by name."""
+        return {"cross_entropy": self.cross_entropy}
 
     def __str__(self) -> str:
         """Return one line of progress."""
@@ -97,8 +96,8 @@ def train_classifier(
                 update()
 
         with workers.alone():
-            loss, measured = epoch_means(steps(), len(train), number).tolist()
-        yield ClassifierEpoch(number, loss, measured)
+            _, mean = epoch_means(steps(), len(train), number).tolist()
+        yield ClassifierEpoch(number, mean)
 
 
 def shift(images: Tensor, offsets: Tensor) -> Tensor:
