@@ -27,6 +27,7 @@ from vaebench.figures.style import (
     place,
 )
 from vaebench.findings.fitness import panel_warning
+from vaebench.findings.trainings import several
 from vaebench.pipeline.datasets import DatasetEntry
 
 
@@ -139,7 +140,6 @@ def criteria(
         "↑ higher is better, ↓ lower is better. What lies off the scale of a panel is written at its edge.",
         panel_warning(table, data),
     )
-    several = bool(trainings["latent_dim"].duplicated().any())
     limits = {"inception_score": ("ceiling", ceiling), "mutual_information": ("ln N", information_cap)}
     dimensions = sorted({int(dimension) for dimension in table["latent_dim"].dropna()})
     top = HEADER
@@ -148,7 +148,7 @@ def criteria(
         for column, cell in enumerate(row):
             left = MARGIN + column * _CELL
             if cell is None:
-                _key(figure, left + _LEFT, top, several=several)
+                _key(figure, left + _LEFT, top, repeated=several(trainings))
                 continue
             group, panel = cell
             if panel in firsts:
@@ -183,7 +183,7 @@ def _draw(
     axes.plot(at, pca, color=PCA, marker="o", markersize=3, linewidth=1.4, zorder=2, label="PCA")
     axes.vlines(at, low, high, color=VAE, linewidth=1.4, zorder=3)
     axes.plot(at, vae, color=VAE, zorder=4, label="VAE", **_DOTS)
-    if trainings["latent_dim"].duplicated().any() and not np.isnan(vae).all():
+    if several(trainings) and not np.isnan(vae).all():
         places = [dimensions.index(dimension) for dimension in trainings["latent_dim"]]
         axes.add_line(_training_mark("", places, trainings[panel.column].tolist()))
     best = _best(vae, panel.better)
@@ -321,12 +321,12 @@ def _training_mark(label: str, x: Sequence[float] = (), y: Sequence[float] = ())
     return Line2D(x, y, color=VAE, marker="_", markersize=7, linestyle="", zorder=4, label=label)
 
 
-def _key(figure: Figure, left: float, top: float, *, several: bool) -> None:
-    """Say what is what; `several`: models have more than one training."""
+def _key(figure: Figure, left: float, top: float, *, repeated: bool) -> None:
+    """Say what is what; `repeated`: models have more than one training."""
     width, height = figure.bbox.size
     handles = [
         Line2D([], [], color=VAE, label="VAE, 95% interval", **_DOTS),
-        *([_training_mark("each training")] if several else []),
+        *([_training_mark("each training")] if repeated else []),
         Line2D([], [], color=VAE, marker="o", markersize=6.5, linestyle="", label="the best VAE"),
         Line2D([], [], color=PCA, marker="o", markersize=3, linewidth=1.4, label="PCA"),
         Line2D([], [], color=_TEST, linestyle="--", linewidth=1.2, label="test images"),

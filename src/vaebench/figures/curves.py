@@ -24,6 +24,7 @@ from vaebench.figures.style import (
     place,
     with_dimension,
 )
+from vaebench.findings.trainings import mean_curve
 from vaebench.pipeline.datasets import DatasetEntry
 
 # column -> (name, unit, colour)
@@ -109,7 +110,7 @@ def benchmark_curves(curves: Mapping[int, Sequence[pd.DataFrame]]) -> Figure:
         _frame(axes, "")
         axes.text(0, 1.09, name, transform=axes.transAxes, va="bottom")
         axes.text(0, 1.03, unit, transform=axes.transAxes, va="bottom", color=SOFT, size=10)
-        ends = [_mean(curves[dimension]).iloc[-1] for dimension in dimensions]
+        ends = [mean_curve(curves[dimension]).iloc[-1] for dimension in dimensions]
         heights = apart([end[column] for end in ends], data_height(axes, 17))
         for dimension, colour, end, at in zip(dimensions, colours, ends, heights, strict=True):
             _label(axes, (end["epoch"], end[column]), at, str(dimension), colour)
@@ -147,7 +148,7 @@ def recipe_curves(
             _lines(axes, trainings, "combined_loss", colour)
         _frame(axes, "")
         axes.text(0, 1.05, f"latent dimension {dimension}", transform=axes.transAxes, va="bottom")
-        means = [(_mean(trainings), name, colour) for trainings, name, colour in lines]
+        means = [(mean_curve(trainings), name, colour) for trainings, name, colour in lines]
         ends = [(mean["epoch"].iloc[-1], mean["combined_loss"].iloc[-1], *rest) for mean, *rest in means]
         if dimension in report:
             axes.axhline(report[dimension], color=PUBLISHED, linestyle="--", linewidth=1.2)
@@ -163,13 +164,9 @@ def _shown(curve: pd.DataFrame) -> pd.DataFrame:
     return curve[1:] if len(curve) > 1 else curve
 
 
-def _mean(trainings: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    return pd.concat(trainings).groupby("epoch", as_index=False).mean()
-
-
 def _lines(axes: Axes, trainings: Sequence[pd.DataFrame], loss: str, colour: str) -> None:
     """Draw the mean over trainings and, where there are several, each."""
-    _line(axes, _shown(_mean(trainings)), loss, colour)
+    _line(axes, _shown(mean_curve(trainings)), loss, colour)
     for curve in map(_shown, trainings if len(trainings) > 1 else ()):
         axes.plot(curve["epoch"], curve[loss], linewidth=0.7, color=colour, alpha=0.6)
 

@@ -23,6 +23,7 @@ from vaebench.figures.style import (
     new_figure,
     place,
 )
+from vaebench.findings.trainings import several
 
 # prefix of the columns -> (name, colour, marker, line)
 _SERIES = {
@@ -77,7 +78,7 @@ def rate_distortion(table: pd.DataFrame, trainings: pd.DataFrame) -> Figure:
             label=name.format(recipe),
             zorder=3,
         )
-    if trainings["latent_dim"].duplicated().any():
+    if several(trainings):
         _, colour, marker, _ = _SERIES[""]
         each = trainings["kl_loss"], trainings["reconstruction_loss"]
         axes.plot(*each, color=colour, marker=marker, markersize=2.5, linestyle="", alpha=0.7, zorder=3)

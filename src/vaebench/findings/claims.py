@@ -18,7 +18,7 @@ from vaebench.evaluation.interval import share_interval
 from vaebench.findings.criteria import Estimate, beats, estimate, points, winners
 from vaebench.findings.markdown import markdown_table
 from vaebench.findings.table import Record, cell
-from vaebench.findings.trainings import over_trainings
+from vaebench.findings.trainings import mean_curve, over_trainings
 from vaebench.pipeline.datasets import DatasetEntry
 
 STEADY = 0.9  # of all pairs of epochs, for a loss that rises or falls
@@ -472,11 +472,6 @@ def _judged(places: Mapping[int, Sequence[_Place]], holds: Callable[[_Place], bo
         dimension: combine(_outcome(holds(place)) for place in trainings)
         for dimension, trainings in places.items()
     }
-
-
-def mean_curve(trainings: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return the mean losses of every epoch over trainings."""
-    return pd.concat(trainings).groupby("epoch", as_index=False).mean()
 
 
 def _rising(losses: "pd.Series[float]") -> float:

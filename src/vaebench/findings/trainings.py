@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
+import pandas as pd
 from scipy.special import stdtrit  # type: ignore[import-untyped]
 
 CONFIDENCE = 0.95
@@ -67,3 +68,13 @@ def combine(
         found |= {f"{name}_{end}": number for end, number in rest.items() if not math.isnan(number)}
     others = scores[0].keys() - found.keys()
     return found | {name: fmean(each[name] for each in scores) for name in sorted(others)}
+
+
+def mean_curve(trainings: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the mean losses of every epoch over trainings."""
+    return pd.concat(trainings).groupby("epoch", as_index=False).mean()
+
+
+def several(trainings: pd.DataFrame) -> bool:
+    """Return whether the table of trainings has more than one of a model."""
+    return bool(trainings["latent_dim"].duplicated().any())
