@@ -159,6 +159,15 @@ def test_execution_has_all_parameters_and_says_what_it_is(repo: Path) -> None:
     assert parent.data.tags["mlflow.note.content"].startswith("One execution of the pipeline: ")
 
 
+def test_any_number_of_parameters_is_recorded(repo: Path) -> None:
+    """MLflow takes a hundred at once; every variant of params.yaml brings some."""
+    params = {f"variants.models.v{number}.beta": number for number in range(205)}
+    with track("prepare", params=params):
+        pass
+    [run] = children(repo)
+    assert run.data.params == {name: str(value) for name, value in params.items()}
+
+
 def assert_inputs(run: "Run", dataset: Dataset) -> None:
     assert run.inputs is not None
     [used] = run.inputs.dataset_inputs

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Experiment, Run
 
+AT_ONCE = 100  # parameters that MLflow takes in one request
 EXPERIMENT = "vaebench"
 # The kind by which MLflow tells training apart from language models.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
@@ -95,7 +96,8 @@ class Store:
         run = self.client.create_run(self.experiment_id, tags=dict(tags), run_name=name)
         run_id = str(run.info.run_id)
         entries = [Param(key, str(value)) for key, value in params.items()]
-        self.client.log_batch(run_id, params=entries, synchronous=True)
+        for start in range(0, len(entries), AT_ONCE):
+            self.client.log_batch(run_id, params=entries[start : start + AT_ONCE], synchronous=True)
         return run_id
 
 
