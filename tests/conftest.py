@@ -13,6 +13,7 @@ import pytest
 
 from browsers import FLAGS
 from projects import (
+    BESIDE,
     FOREIGN,
     KEYS,
     MIRROR,
@@ -192,6 +193,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from vaebench.evaluation.pictures import save_pictures
     from vaebench.models.classifier import build_classifier, save_classifier
     from vaebench.models.vae import build_vae, save_vae
+    from vaebench.pipeline import paths
     from vaebench.pipeline.params import PANELS
 
     root = tmp_path_factory.mktemp("made")
@@ -202,6 +204,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         files.append(f"data/evaluation/{key}/scores.json")
     panels = [f"models/classifier/{panel}-s{seed}" for panel in PANELS for seed in range(3)]
     files += [f"{member}/metrics.json" for member in panels]
+    files += [f"models/vae/{key}/{name}" for key in BESIDE for name in TRAINED]
     for file in files:
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(recorded(file), root / file)
@@ -211,6 +214,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for key in KEYS:
         save_vae(root / f"models/vae/{key}/weights.safetensors", build_vae(key.latent_dim, key.seed))
         save_pictures(root / f"data/evaluation/{key}/pictures.npz", pictures(key.latent_dim))
+    for key in BESIDE:
+        save_vae(root / paths.vae_weights(key), build_vae(key.latent_dim, key.seed, "mlp"))
     return root
 
 

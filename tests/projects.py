@@ -14,16 +14,17 @@ from typing import Any
 import yaml
 
 from vaebench.pipeline.key import ModelKey
-from vaebench.pipeline.params import PANELS
+from vaebench.pipeline.params import PANELS, load_params
 
 ROOT = Path(__file__).resolve().parents[1]
 DIMENSIONS = (2, 3, 4, 5, 10, 30)  # of the recorded benchmark
 KEYS = [ModelKey(latent_dim, 0) for latent_dim in DIMENSIONS]
+BESIDE = load_params(ROOT / "params.yaml").variant_keys()  # the sweep
 SWEPT = (2, 5, 30)  # by the copies: what three models show, six do not show better
 TRAININGS = {f"train_vae@{each}-0" for each in SWEPT}
 REPRODUCTIONS = {f"reproduce_report@{each}-0" for each in SWEPT}
 EVALUATIONS = {f"evaluate@{each}-0" for each in SWEPT}
-CLASSIFIERS = {f"train_classifier@{panel}-{seed}" for panel in PANELS for seed in range(3)}
+CLASSIFIERS = {f"train_classifier@{panel}-{seed}" for panel in PANELS for seed in range(2)}
 VARIANTS = {"train_variant@mlp"}  # one, the quickest
 LAST = {"aggregate@all", "render@all"}
 STAGES = {"download", "evaluate_references"} | LAST
@@ -31,7 +32,7 @@ STAGES |= CLASSIFIERS | VARIANTS | TRAININGS | REPRODUCTIONS | EVALUATIONS
 TRAINED = ("curve.csv", "training.json")  # beside the weights
 TINY: dict[str, dict[str, object]] = {
     "data": {"dataset": "digits"},
-    "classifier": {"epochs": 2, "batch_size": 32},  # enough for a fit panel
+    "classifier": {"seeds": [0, 1], "epochs": 2, "batch_size": 32},  # enough for a fit panel
     "vae.fast": {"epochs": 1},
     "variants": {"models": {"mlp": {"network": "mlp", "objective": "elbo"}}},
     "vae.report": {"epochs": 1},

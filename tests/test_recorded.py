@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from projects import CLASSIFIERS, DIMENSIONS, KEYS, ROOT, commit, git
+from projects import BESIDE, DIMENSIONS, KEYS, ROOT, commit, git
 from projects import recorded as recorded_result
 from test_tracking import children, open_client, parents, statuses
 from vaebench.pipeline.files import md5
+from vaebench.pipeline.params import PANELS
 from vaebench.pipeline.stage import StageError
 from vaebench.tracking import recorded
 from vaebench.tracking.records import Model, Record, send
@@ -40,6 +41,11 @@ def test_folder_is_known_by_the_hash_that_dvc_gave_it(tmp_path: Path) -> None:
     assert not recorded._is(tmp_path, known["md5"])
 
 
+CLASSIFIERS = {f"train_classifier@{panel}-{seed}" for panel in PANELS for seed in range(3)}
+MODELS = len(DIMENSIONS) + len(BESIDE) + len(CLASSIFIERS)
+STAGES = MODELS + 2 * len(DIMENSIONS) + 3  # reproductions and evaluations; the references and the last two
+
+
 @pytest.fixture
 def benchmark(repo: Path, made: Path) -> Path:
     """The committed benchmark of this repository in one of its own, with models that its lock names."""
@@ -61,12 +67,14 @@ def test_every_stage_is_there_with_what_it_found(benchmark: Path, capsys: pytest
     head = git(benchmark, "rev-parse", "HEAD")
     recorded.main()
     short = f"the benchmark of commit {head[:7]}"
-    assert capsys.readouterr().err == f"recorded {short}: 24 stages; `make ui` shows them\n"
+    made = capsys.readouterr().err
     [parent], stages = parents(benchmark), {run.data.tags["dvc.stage"]: run for run in children(benchmark)}
     of_models = {
         f"{kind}@{key.item}" for kind in ("train_vae", "reproduce_report", "evaluate") for key in KEYS
     }
+    of_models |= {f"train_variant@{key.item}" for key in BESIDE}
     assert set(stages) == of_models | CLASSIFIERS | {"evaluate_references", "aggregate", "render"}
+    assert made == f"recorded {short}: {len(stages)} stages; `make ui` shows them\n"
     assert set(statuses([parent, *stages.values()])) == {"FINISHED"}
     assert parent.info.run_name == "benchmark"
     for run in (parent, *stages.values()):
@@ -95,7 +103,7 @@ def test_every_stage_is_there_with_what_it_found(benchmark: Path, capsys: pytest
     assert [model.name for model in models[: len(DIMENSIONS)]] == [
         f"vae-d{latent_dim}-s0" for latent_dim in (10, 30, 5, 4, 3, 2)
     ]
-    assert len(models) == len(DIMENSIONS) + len(CLASSIFIERS)
+    assert len(models) == MODELS
 
 
 def test_it_is_there_once_whatever_else_is_committed(
@@ -130,9 +138,9 @@ def test_what_a_kill_left_is_recorded_anew(benchmark: Path, monkeypatch: pytest.
     recorded.main()
     [parent] = parents(benchmark)
     assert parent.info.status == "FINISHED"
-    assert len(children(benchmark)) == 24
+    assert len(children(benchmark)) == STAGES
     models = open_client(benchmark).search_logged_models([parent.info.experiment_id])
-    assert len(models) == len(DIMENSIONS) + len(CLASSIFIERS)
+    assert len(models) == MODELS
 
 
 def test_models_that_are_not_pulled_or_not_of_the_commit_are_left_out(
@@ -143,10 +151,12 @@ def test_models_that_are_not_pulled_or_not_of_the_commit_are_left_out(
     (benchmark / "models/vae/d5-s0/weights.safetensors").write_bytes(b"trained since")
     recorded.main()
     said = capsys.readouterr().err
-    assert ": 24 stages, without 4 of 9 models, which `dvc pull --force` brings; `make ui` " in said
+    left_out = f"without {len(CLASSIFIERS) + 1} of {MODELS} models"
+    assert f": {STAGES} stages, {left_out}, which `dvc pull --force` brings; `make ui` " in said
     [parent] = parents(benchmark)
     models = open_client(benchmark).search_logged_models([parent.info.experiment_id])
-    assert {model.name for model in models} == {f"vae-d{latent_dim}-s0" for latent_dim in (2, 3, 4, 10, 30)}
+    kept = {f"vae-d{latent_dim}-s0" for latent_dim in (2, 3, 4, 10, 30)}
+    assert {model.name for model in models} == kept | {f"vae-{key}" for key in BESIDE}
     assert parent.data.metrics["d5/fid"] > 0
 
 
