@@ -51,10 +51,9 @@ def main(latent_dim: LatentDimOption, seed: SeedOption) -> None:
         counts = {"train_images": len(dataset.train), "test_images": len(dataset.test)}
         counts["likelihood_images"] = scored
         tables = {
-            "kl_spectrum": found.kl_spectrum.tolist(),
-            "active": found.active.tolist(),
-            "confusion": found.confusion.tolist(),
-            "overlap": found.overlap.tolist(),
+            name: table.tolist()
+            for name in ("kl_spectrum", "active", "confusion", "overlap")
+            if (table := getattr(found, name)) is not None
         }
         scores = {"vae": found.vae, "pca": found.pca}
         write_json(paths.evaluation(key), {**about, **counts, **scores, **tables})

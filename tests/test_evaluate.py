@@ -1,5 +1,6 @@
 """The whole evaluation: each score is of the images that it names, and a seed decides them all."""
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -198,6 +199,7 @@ def test_losses_in_other_units_say_the_same(evaluation: Evaluation) -> None:
     fitted = vae["test_reconstruction_loss"] / (2 * vae["mse"]) + 392 * math.log(2 * math.pi * vae["mse"])
     assert vae["negative_elbo_fitted"] == pytest.approx(fitted + vae["test_kl_loss"])
     assert vae["kl_per_unit"] * 7 == pytest.approx(vae["test_kl_loss"], rel=1e-5)
+    assert evaluation.kl_spectrum is not None
     assert vae["kl_per_unit"] == pytest.approx(evaluation.kl_spectrum.mean().item(), rel=1e-6)
     assert vae["active_units"] == evaluation.active.sum()
 
@@ -403,11 +405,47 @@ def test_generator_that_has_collapsed(
     assert scores["recall"] < 0.1
 
 
+OF_GREYS = {
+    *("effective_beta", "negative_elbo", "negative_elbo_fitted"),
+    *(f"nll_bound{kind}{end}" for kind in ("", "_fitted") for end in ("", "_low", "_high", "_mc_error")),
+}
+OF_A_POSTERIOR = {
+    *(f"{which}{loss}" for which in ("", "test_") for loss in ("kl_loss", "combined_loss")),
+    *("test_combined_loss_low", "test_combined_loss_high", "class_overlap", "kl_per_unit"),
+    *("mutual_information", "marginal_kl", "marginal_kl_floor"),
+}
+
+
+@pytest.mark.parametrize(
+    ("objective", "left_out"), [("bernoulli", OF_GREYS), ("autoencoder", OF_GREYS | OF_A_POSTERIOR)]
+)
+def test_score_that_does_not_apply_is_left_out(
+    evaluation: Evaluation,
+    vae: VAE,
+    panel: Panel,
+    dataset: Dataset,
+    workers: Workers,
+    objective: str,
+    left_out: set[str],
+) -> None:
+    other = copy.deepcopy(vae)
+    other.objective = objective
+    found = score(other, panel, dataset, workers)
+    assert evaluation.vae.keys() - found.vae.keys() == left_out
+    assert list(found.vae) == [name for name in evaluation.vae if name not in left_out]
+    assert (found.kl_spectrum is None, found.overlap is None) == (objective == "autoencoder",) * 2
+    if objective == "autoencoder":  # z is the mean
+        at_mean = found.vae["test_reconstruction_loss_at_mean"]
+        assert found.vae["test_reconstruction_loss"] == pytest.approx(at_mean, rel=1e-6)
+        assert evaluation.vae["test_reconstruction_loss"] != pytest.approx(at_mean, rel=1e-3)
+
+
 def test_digit_that_the_test_set_has_not(vae: VAE, panel: Panel, dataset: Dataset, workers: Workers) -> None:
     kept = dataset.test.labels != 7
     without = Images(dataset.test.images[kept], dataset.test.labels[kept])
     evaluation = score(vae, panel, replace(dataset, test=without), workers)
     assert evaluation.confusion[7].sum() == 0
+    assert evaluation.overlap is not None
     assert evaluation.overlap[7].sum() == 0
     assert all(math.isfinite(value) for value in (*evaluation.vae.values(), *evaluation.pca.values()))
     # The label says what stands there instead.

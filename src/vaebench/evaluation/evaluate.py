@@ -74,12 +74,13 @@ class Judge:
 class Evaluation:
     """What `evaluate` finds."""
 
-    vae: Scores  # losses without a prefix are those of the training set
+    vae: Scores  # those that apply; losses without a prefix are those of the training set
     pca: Scores  # of as many principal components
-    kl_spectrum: Tensor  # (latent_dim,), nats, mean over test images
+    kl_spectrum: Tensor | None  # (latent_dim,), nats, mean over test images; of a plain autoencoder, none
     active: Tensor  # (latent_dim,), bool
     confusion: Tensor  # (10, 10), int64; row: true digit, column: the panel's reading of its reconstruction
-    overlap: Tensor  # (10, 10), float64; row: digit of a point, column: expected share of each digit there
+    # (10, 10), float64; row: digit of a point, column: expected share of each digit there. Likewise.
+    overlap: Tensor | None
     pictures: Pictures
 
 
@@ -117,6 +118,9 @@ class _Examined:
 def evaluate(vae: VAE, judge: Judge) -> Evaluation:
     """Score `vae`, and the PCA of as many components.
 
+    A score that does not apply is left out: without a posterior, all that KL or a density is part of; of a
+    decoder that is no Gaussian, the density of greys.
+
     Args:
         vae: the model, on the device of the judge's workers.
         judge: who scores.
@@ -132,7 +136,6 @@ def evaluate(vae: VAE, judge: Judge) -> Evaluation:
         for images, posterior in zip(sets, posteriors, strict=True)
     )
     train_losses, test_losses = (Losses(*terms.mean(0).tolist()) for terms in (train_terms, test_terms))
-    test_low, test_high = mean_interval(test_terms.sum(1))
     mse = train_losses.reconstruction_loss / PIXELS
 
     train_posterior, posterior = posteriors
@@ -140,47 +143,53 @@ def evaluate(vae: VAE, judge: Judge) -> Evaluation:
     known = judge.read(test.images)
     examined = _examine(model, judge, known, generator)
 
-    judge.say("likelihood")
-    images = test.images[_drawn(len(test), judge)]
-    variances = {"nll_bound": TRAINED_VARIANCE, "nll_bound_fitted": mse}
-    bounds = importance_weighted_bound(
-        vae, images, list(variances.values()), draws.likelihood_draws, generator, workers
-    )
-    likelihood: Scores = {}
-    for name, bound in zip(variances, bounds, strict=True):
-        likelihood |= {**_mean(name, bound.nll), f"{name}_mc_error": bound.mc_error}
+    scores = {**train_losses.named(), **test_losses.named("test_")}
+    stochastic = vae.likelihood != "none"
+    if stochastic:
+        low, high = mean_interval(test_terms.sum(1))
+        scores |= {"test_combined_loss_low": low, "test_combined_loss_high": high}
+    scores |= {"mse": mse}
+    if vae.likelihood == "gaussian":
+        judge.say("likelihood")
+        images = test.images[_drawn(len(test), judge)]
+        variances = {"nll_bound": TRAINED_VARIANCE, "nll_bound_fitted": mse}
+        bounds = importance_weighted_bound(
+            vae, images, list(variances.values()), draws.likelihood_draws, generator, workers
+        )
+        scores |= {
+            "effective_beta": effective_beta(mse),
+            "negative_elbo": negative_elbo(test_losses, TRAINED_VARIANCE),
+            "negative_elbo_fitted": negative_elbo(test_losses, mse),
+        }
+        for name, bound in zip(variances, bounds, strict=True):
+            scores |= {**_mean(name, bound.nll), f"{name}_mc_error": bound.mc_error}
+    scores |= examined.scores
 
     judge.say("latent space")
-    noise = torch.randn(len(test), vae.latent_dim, generator=generator)
-    aggregate = aggregate_posterior(posterior, test.labels, noise)
-    spectrum = unit_kl(*posterior)
     active = active_units(posterior.mean)
-
-    scores = {
-        **train_losses.named(),
-        **test_losses.named("test_"),
-        "test_combined_loss_low": test_low,
-        "test_combined_loss_high": test_high,
-        "mse": mse,
-        "effective_beta": effective_beta(mse),
-        "negative_elbo": negative_elbo(test_losses, TRAINED_VARIANCE),
-        "negative_elbo_fitted": negative_elbo(test_losses, mse),
-        **likelihood,
-        **examined.scores,
-        "class_overlap": float(1 - aggregate.overlap.diagonal()[test.labels.unique()].mean()),
-        "kl_per_unit": float(spectrum.mean()),
-        "active_units": float(active.sum()),
-        "mutual_information": aggregate.mutual_information,
-        "marginal_kl": aggregate.marginal_kl,
-        "marginal_kl_floor": aggregate.marginal_kl_floor,
-    }
+    spectrum, overlap = None, None
+    if stochastic:
+        noise = torch.randn(len(test), vae.latent_dim, generator=generator)
+        aggregate = aggregate_posterior(posterior, test.labels, noise)
+        spectrum, overlap = unit_kl(*posterior), aggregate.overlap
+        scores |= {
+            "class_overlap": float(1 - overlap.diagonal()[test.labels.unique()].mean()),
+            "kl_per_unit": float(spectrum.mean()),
+        }
+    scores |= {"active_units": float(active.sum())}
+    if stochastic:
+        scores |= {
+            "mutual_information": aggregate.mutual_information,
+            "marginal_kl": aggregate.marginal_kl,
+            "marginal_kl_floor": aggregate.marginal_kl_floor,
+        }
     return Evaluation(
         scores,
         _evaluate_pca(vae.latent_dim, judge, known),
         spectrum,
         active,
         examined.confusion,
-        aggregate.overlap,
+        overlap,
         _pictures(model, examined, test, known),
     )
 

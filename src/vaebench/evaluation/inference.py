@@ -26,6 +26,8 @@ def image_losses(
 ) -> Tensor:
     """Return the reconstruction and the KL loss of each of the `images` (N, 1, 28, 28): (N, 2), float64.
 
+    Of a plain autoencoder, the reconstruction loss alone: (N, 1).
+
     Args:
         vae: the model, on the device of `workers`.
         images: (N, 1, 28, 28).

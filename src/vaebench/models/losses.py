@@ -57,13 +57,13 @@ def loss_terms(vae: VAE, images: Tensor, noise: Tensor) -> Tensor:
 
     Of a plain autoencoder, the reconstruction loss alone, with z = mean: (B, 1).
     """
-    if vae.likelihood == "none":
-        return squared_error(images, vae.decode(vae.encode(images).mean))[:, None]
     return encoded_loss_terms(vae, images, vae.encode(images), noise)
 
 
 def encoded_loss_terms(vae: VAE, images: Tensor, posterior: Posterior, noise: Tensor) -> Tensor:
-    """Return what `loss_terms` does, of images that are encoded already: (B, 2)."""
+    """Return what `loss_terms` does, of images that are encoded already."""
+    if vae.likelihood == "none":
+        return squared_error(images, vae.decode(posterior.mean))[:, None]
     reconstructions = vae.decode(posterior.sample(noise))
     return torch.stack([squared_error(images, reconstructions), kl_divergence(*posterior)], dim=1)
 
