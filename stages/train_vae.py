@@ -26,9 +26,7 @@ def main(latent_dim: LatentDimOption, seed: SeedOption, variant: VariantOption =
     dataset = load_dataset(dataset_file)
     workers = Workers(select_device(), precision=params.precision)
     about = {**key.params(), **model.about(), "training_precision": workers.precision}
-    with track(
-        f"{'train_variant' if variant else 'train_vae'}@{key.item}", params=about, device=workers.device.type
-    ) as run:
+    with track(key.training, params=about, device=workers.device.type) as run:
         run.log_dataset(dataset)
         vae = build_vae(latent_dim, seed, model.network, model.objective).to(workers.device)
         training = train_vae(

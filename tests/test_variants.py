@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from test_params import refusal
 from vaebench.pipeline.extensions import names, parameters
 from vaebench.pipeline.key import ModelKey
 from vaebench.pipeline.params import Model, Params, VaeRecipe, Variant, load_params
@@ -35,16 +36,6 @@ def write(tmp_path: Path) -> Write:
         return path
 
     return written
-
-
-def refusal(path: Path) -> str:
-    """Load in vain: return the message, which is one line and begins with the file."""
-    with pytest.raises(StageError) as caught:
-        load_params(path)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert message.startswith(f"{path}: ")
-    return message.removeprefix(f"{path}: ")
 
 
 # What passes.

@@ -302,7 +302,7 @@ def _training(key: ModelKey, training: Record, origins: Mapping[str, Any]) -> di
         f"{training['training_seconds']:.0f}",
         f"{training['images_per_second']:,.0f}",
     ]
-    return {"latent_dim": key.latent_dim, "cells": cells, "origin": origins[f"train_vae@{key.item}"]}
+    return {"latent_dim": key.latent_dim, "cells": cells, "origin": origins[key.training]}
 
 
 def _comparison(item: str, row: Record, origins: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,11 @@ class ModelKey(NamedTuple):
         return self.variant or f"{self.latent_dim}-{self.seed}"
 
     @property
+    def training(self) -> str:
+        """The stage that trains it."""
+        return f"{'train_variant' if self.variant else 'train_vae'}@{self.item}"
+
+    @property
     def title(self) -> str:
         """Its name for people."""
         return ", ".join([*filter(None, [self.variant]), f"dimension {self.latent_dim}", f"seed {self.seed}"])

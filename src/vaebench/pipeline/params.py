@@ -88,7 +88,7 @@ VariantName = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]{0,39}$")
 Panel = Literal["plain", "exposed"]
 PANELS: tuple[Panel, ...] = get_args(Panel)
 RecipeName = Literal["fast", "report"]
-OptimizerName = Literal["adam", "muon", "sgd"]
+OptimizerName = Annotated[Literal["adam", "muon", "sgd"], Field(description="adam, muon or sgd")]
 Precision = Literal["mixed", "float32"]
 
 
@@ -117,7 +117,7 @@ class VaeRecipe(_Section):
 
     epochs: Epochs
     batch_size: BatchSize
-    optimizer: OptimizerName = Field(description="adam, muon or sgd")
+    optimizer: OptimizerName
     learning_rate: LearningRate  # Adam's and SGD's; muon's is the peak of its one-cycle schedule
 
 
@@ -147,7 +147,7 @@ class Variant(_Section):
     objective: ObjectiveName
     epochs: Epochs | None = Field(None, description=_described(Epochs))
     batch_size: BatchSize | None = Field(None, description=_described(BatchSize))
-    optimizer: OptimizerName | None = Field(None, description="adam, muon or sgd")
+    optimizer: OptimizerName | None = Field(None, description=_described(OptimizerName))
     learning_rate: LearningRate | None = Field(None, description=_described(LearningRate))
 
     @property

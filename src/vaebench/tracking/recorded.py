@@ -157,7 +157,7 @@ def _training(key: ModelKey, *, pictured: bool) -> Stage:
     names = ("samples", "reconstructions") if pictured else ()
     drawn = [paths.BENCHMARK_PLOTS / f"{name}-d{key.latent_dim}.png" for name in names]
     return Stage(
-        f"{'train_variant' if key.variant else 'train_vae'}@{key.item}",
+        key.training,
         about,
         _pick(found, "training_seconds images_per_second parameters"),
         losses.to_dict("records"),
