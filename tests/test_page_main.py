@@ -71,3 +71,12 @@ def test_place_that_cannot_be_written_is_refused_before_any_work(
     monkeypatch.setattr(os, "access", lambda path, mode: path != Path("pages"))  # root may write anywhere
     with pytest.raises(StageError, match=r"^pages: must be a folder that can be written"):
         main(Path("pages/report.html"))
+
+
+def test_network_that_the_page_cannot_run_is_refused(results: Path) -> None:
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("network: conv   #", "network: mlp   #"))
+    message = r"^params\.yaml: vae\.network must be conv for the report page, got 'mlp'$"
+    with pytest.raises(StageError, match=message):
+        main(Path("report.html"))
+    assert not Path("report.html").exists()

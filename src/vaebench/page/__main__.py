@@ -8,8 +8,10 @@ import typer
 from vaebench.pipeline import paths
 from vaebench.pipeline.files import read_json, read_text, write_text
 from vaebench.pipeline.key import by_dimension, first_of_each
-from vaebench.pipeline.params import load_params
-from vaebench.pipeline.stage import require_result, require_writable, run_stage, say
+from vaebench.pipeline.params import PARAMS_FILE, load_params
+from vaebench.pipeline.stage import StageError, require_result, require_writable, run_stage, say
+
+NETWORK = "conv"  # what the page's script decodes by
 
 
 def main(
@@ -17,6 +19,9 @@ def main(
 ) -> None:
     """Write the report page."""
     params = load_params()
+    if params.vae.network != NETWORK:
+        found = f"got {params.vae.network!r}"
+        raise StageError(f"{PARAMS_FILE}: vae.network must be {NETWORK} for the report page, {found}")
     require_writable([output.parent])
     table_file = require_result(paths.BENCHMARK_CSV)
     trainings_file, findings_file = require_result(paths.TRAININGS_CSV), require_result(paths.FINDINGS)
@@ -61,7 +66,7 @@ def main(
     files: list[tuple[str, Path, dict[str, float]]] = [("report", paths.REPORT, {})]
     for key in keys:
         seconds = {"training_seconds": trainings[key]["training_seconds"]}
-        files.append((f"train_vae@{key.item}", paths.TRAININGS_CSV, seconds))
+        files.append((key.training, paths.TRAININGS_CSV, seconds))
         files.append((f"evaluate@{key.item}", paths.TRAININGS_CSV, evaluations[key]["vae"]))
     for key in models:
         reproduction = read_result(require_result(paths.reproduction(key)), Reproduction, key)
