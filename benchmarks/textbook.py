@@ -12,7 +12,7 @@ from torchvision.transforms import ToTensor
 
 
 class TextbookVAE(nn.Module):
-    """The network of `vaebench.models.vae.VAE`."""
+    """The network of `vaebench.networks.conv`."""
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
